@@ -1,0 +1,54 @@
+# Every target runs on a fresh machine with Go, a C compiler (for -race) and
+# make; redis-server comes from PATH or from scripts/redis-server.sh.
+
+# The modules of this repository, each a folder with a go.mod.
+MODULES := . integration
+
+STATICCHECK = go tool -modfile='$(CURDIR)/.ci/tools/go.mod' staticcheck
+
+# each runs a command in every module and stops at the first failure.
+each = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
+
+# integration runs the integration tests with the given flags. A failing
+# script fails the target, which REDIS_SERVER=$$(...) go test would not.
+# -count=1: go test cannot know that the server it starts has changed.
+integration = set -e; redis=$$(scripts/redis-server.sh); cd integration; \
+	REDIS_SERVER="$$redis" go test -race -count=1 $(1) ./...
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+.PHONY: build
+build: ## build ./mcpsession
+	go build -o mcpsession ./cmd/mcpsession
+
+.PHONY: test
+test: lint unit integration ## what every change must pass: lint, unit, integration
+
+.PHONY: test-all
+test-all: ## the integration tests with the long ones (build tag long); needs npm
+	@command -v npm >/dev/null || { echo 'npm is needed: install Node.js 22 or newer' >&2; exit 1; }
+	$(call integration,-tags long -timeout 30m)
+
+.PHONY: lint
+lint: ## gofmt, go mod tidy -diff, vet and staticcheck of every module
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && [ -z "$$unformatted" ] || \
+		{ echo "gofmt -w these: $$unformatted" >&2; exit 1; }
+	$(call each,go mod tidy -diff)
+	cd .ci/tools && go mod tidy -diff
+	$(call each,go vet -tags long ./...)
+	$(call each,$(STATICCHECK) -tags long ./...)
+
+.PHONY: unit
+unit: ## unit tests, without Redis, with -race
+	go test -race ./...
+
+.PHONY: integration
+integration: ## real processes, a real redis-server, with -race
+	$(call integration,-timeout 10m)
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module
+	$(call each,go mod tidy)
+	cd .ci/tools && go mod tidy

@@ -1,0 +1,140 @@
+package mcpsession
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+)
+
+// Ref is the public half of an [ID]: 128 random bits that name a session in
+// keys, logs, metrics and listings. Knowing it opens nothing.
+type Ref [16]byte
+
+const refLen = 22 // 16 bytes in base64url without padding
+
+// encoding is strict, so that every ID and Ref has exactly one spelling.
+var encoding = base64.RawURLEncoding.Strict()
+
+// String returns the ref as 22 URL-safe characters.
+func (r Ref) String() string { return encoding.EncodeToString(r[:]) }
+
+// IsZero reports whether r is the zero Ref, which names no session.
+func (r Ref) IsZero() bool { return r == Ref{} }
+
+// ParseRef is the inverse of [Ref.String]. Its error wraps [ErrNotFound].
+func ParseRef(s string) (Ref, error) {
+	var r Ref
+	if !decodeExactly(r[:], s) {
+		return Ref{}, fmt.Errorf("malformed session ref: %w", ErrNotFound)
+	}
+	return r, nil
+}
+
+// kind says how a client presents an ID. One kind is never accepted in the
+// other's place.
+type kind byte
+
+const (
+	sessionKind kind = 's' // an Mcp-Session-Id header value
+	handleKind  kind = 'h' // a session handle in a tool argument
+)
+
+// ID is a credential for one session: a public [Ref] and a 128-bit secret,
+// together one opaque token. It is a value, comparable, and immutable.
+//
+// An ID prints and logs as its ref. Only [ID.Token] reveals the secret: hand
+// that to the client, and to nobody else.
+type ID struct {
+	kind   kind
+	ref    Ref
+	secret [16]byte
+	digest Digest
+}
+
+// TokenLen is the length of every token, in bytes, all of them URL-safe ASCII.
+const TokenLen = 1 + refLen + refLen
+
+// Digest is the SHA-256 of a token. It is all that a store keeps of a secret.
+type Digest [sha256.Size]byte
+
+// NewSessionID returns a new ID for use as an Mcp-Session-Id.
+func NewSessionID() ID { return newID(sessionKind) }
+
+// NewHandle returns a new ID for use as a session handle in tool arguments.
+func NewHandle() ID { return newID(handleKind) }
+
+func newID(k kind) ID {
+	id := ID{kind: k}
+	// crypto/rand.Read never fails and always fills the slice (Go 1.24).
+	rand.Read(id.ref[:])
+	rand.Read(id.secret[:])
+	id.digest = sha256.Sum256([]byte(id.Token()))
+	return id
+}
+
+// ParseSessionID reads the Mcp-Session-Id that a client presented. It asks no
+// storage, and refuses handles. Its error wraps [ErrNotFound], because a token
+// that was never issued and one that cannot have been are the same to a client.
+func ParseSessionID(token string) (ID, error) { return parseID(sessionKind, token) }
+
+// ParseHandle reads the session handle that a client presented, as
+// [ParseSessionID] reads an Mcp-Session-Id.
+func ParseHandle(token string) (ID, error) { return parseID(handleKind, token) }
+
+func parseID(k kind, token string) (ID, error) {
+	id := ID{kind: k}
+	if len(token) != TokenLen || kind(token[0]) != k ||
+		!decodeExactly(id.ref[:], token[1:1+refLen]) ||
+		!decodeExactly(id.secret[:], token[1+refLen:]) {
+		return ID{}, fmt.Errorf("malformed session id: %w", ErrNotFound)
+	}
+	id.digest = sha256.Sum256([]byte(token))
+	return id, nil
+}
+
+// Ref returns the public half.
+func (id ID) Ref() Ref { return id.ref }
+
+// IsZero reports whether id is the zero ID, which no store accepts.
+func (id ID) IsZero() bool { return id.kind == 0 }
+
+// Token returns the secret-bearing form for the client, TokenLen bytes long,
+// or "" for the zero ID.
+func (id ID) Token() string {
+	if id.IsZero() {
+		return ""
+	}
+	return string(id.kind) + id.ref.String() + encoding.EncodeToString(id.secret[:])
+}
+
+// Digest returns what a store keeps to recognise this ID.
+func (id ID) Digest() Digest { return id.digest }
+
+// Matches reports, in constant time, whether d is this ID's digest.
+func (id ID) Matches(d Digest) bool {
+	return subtle.ConstantTimeCompare(id.digest[:], d[:]) == 1
+}
+
+// String returns the ref, never the secret.
+func (id ID) String() string { return id.ref.String() }
+
+// GoString keeps the secret out of %#v.
+func (id ID) GoString() string { return "mcpsession.ID(" + id.ref.String() + ")" }
+
+// LogValue logs an ID as its ref.
+func (id ID) LogValue() slog.Value { return slog.StringValue(id.ref.String()) }
+
+// LogValue logs a Ref as its text.
+func (r Ref) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+func decodeExactly(dst []byte, s string) bool {
+	if encoding.DecodedLen(len(s)) != len(dst) {
+		return false
+	}
+	// Decode skips CR and LF even when strict, so a shorter result is malformed.
+	n, err := encoding.Decode(dst, []byte(s))
+	return err == nil && n == len(dst)
+}

@@ -1,0 +1,118 @@
+package memstore
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcpsession/mcpsession"
+)
+
+// ended is the deadline of an entry that was deleted or cleared away. It lies
+// before every possible now, so no access can revive the entry.
+const ended = time.Duration(math.MinInt64)
+
+// entry is one session. Its times are durations since the store's start.
+type entry struct {
+	ref    mcpsession.Ref
+	digest mcpsession.Digest
+	idle   time.Duration
+	last   time.Duration // the absolute deadline
+
+	deadline atomic.Int64                       // the next deadline, or ended; only ever grows until then
+	session  atomic.Pointer[mcpsession.Session] // the newest revision, never modified
+
+	// Of the expiryQueue, guarded by its lock.
+	due   time.Duration // a deadline that the entry had, so never later than its deadline
+	place int           // in the heap, or unqueued
+}
+
+func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, start time.Time, now time.Duration) *entry {
+	s = s.Clone()
+	s.Ref = id.Ref()
+	s.CreatedAt = start.Add(now)
+	s.LastUsedAt = s.CreatedAt
+	s.ExpiresAt = s.CreatedAt.Add(limits.MaxLifetime)
+	s.IdleTimeout = limits.IdleTimeout
+	s.Revision = 1
+	e := &entry{
+		ref:    id.Ref(),
+		digest: id.Digest(),
+		idle:   limits.IdleTimeout,
+		last:   now + limits.MaxLifetime,
+		place:  unqueued,
+	}
+	e.deadline.Store(int64(min(now+e.idle, e.last)))
+	e.session.Store(&s)
+	return e
+}
+
+// revise returns what to store after change turned before into next: all that
+// an Update may change, and nothing else.
+func revise(before *mcpsession.Session, next mcpsession.Session, now time.Time) *mcpsession.Session {
+	after := next.Clone()
+	after.Ref = before.Ref
+	after.Owner = before.Owner
+	after.CreatedAt = before.CreatedAt
+	after.ExpiresAt = before.ExpiresAt
+	after.IdleTimeout = before.IdleTimeout
+	after.LastUsedAt = now
+	after.Revision = before.Revision + 1
+	return &after
+}
+
+// read returns a copy of the newest revision, last used at the given time.
+func (e *entry) read(lastUsed time.Time) mcpsession.Session {
+	s := e.session.Load().Clone()
+	s.LastUsedAt = lastUsed
+	return s
+}
+
+func (e *entry) expired(now time.Duration) bool { return time.Duration(e.deadline.Load()) <= now }
+
+// touch moves the idle deadline. It is false, and changes nothing, when the
+// session has ended or a deadline has passed.
+func (e *entry) touch(now time.Duration) bool {
+	next := int64(min(now+e.idle, e.last))
+	for {
+		deadline := e.deadline.Load()
+		if time.Duration(deadline) <= now {
+			return false
+		}
+		if next <= deadline || e.deadline.CompareAndSwap(deadline, next) {
+			return true
+		}
+	}
+}
+
+// end makes the entry ended. It is true for the one caller that did it.
+func (e *entry) end() bool {
+	return time.Duration(e.deadline.Swap(int64(ended))) != ended
+}
+
+// endIfExpired ends the entry if its deadline has passed, and else returns that
+// deadline. A touch at the same moment either comes first, and is respected, or
+// finds the entry ended.
+func (e *entry) endIfExpired(now time.Duration) (deadline time.Duration, done bool) {
+	for {
+		d := e.deadline.Load()
+		switch {
+		case time.Duration(d) == ended:
+			return ended, false
+		case time.Duration(d) > now:
+			return time.Duration(d), false
+		case e.deadline.CompareAndSwap(d, int64(ended)):
+			return ended, true
+		}
+	}
+}
+
+// lastUsed is the last access as far as the deadline tells: it hides accesses
+// within one idle timeout of the absolute deadline.
+func (e *entry) lastUsed(start time.Time) time.Time {
+	byDeadline := start.Add(time.Duration(e.deadline.Load()) - e.idle)
+	if written := e.session.Load().LastUsedAt; written.After(byDeadline) {
+		return written
+	}
+	return byDeadline
+}
