@@ -172,7 +172,7 @@ func await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) 
 		if isRefusal(err) {
 			return fmt.Errorf("refused: %w", err)
 		}
-		log.Info("Redis is not reachable yet", "address", address(client), "retry_in", pause, "error", err)
+		log.Info("Redis is not reachable yet", "address", address(client), "retry_in", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return storageError(err)
