@@ -7,6 +7,7 @@ import (
 	"github.com/mcpsession/mcpsession/integration/internal/redistest"
 	"github.com/mcpsession/mcpsession/internal/redisharness"
 	"github.com/mcpsession/mcpsession/storetest"
+	"github.com/redis/go-redis/v9"
 )
 
 // The contract that redisstore keeps on an emulated server, kept on a real one.
@@ -16,7 +17,7 @@ func TestContractOnRedis(t *testing.T) {
 		RealTime: true,
 		Idle:     2 * time.Second,
 		New: func(t *testing.T) storetest.Storage {
-			return redisharness.NewStorage(t, *server.Client().Options())
+			return redisharness.NewStorage(t, redis.Options{Addr: server.Addr()})
 		},
 	})
 }

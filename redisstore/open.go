@@ -133,7 +133,7 @@ func dial(url string, o Options) (*redis.Client, error) {
 	}
 	// An outage should be reported while a client still waits for the answer.
 	opt.DialTimeout, opt.DialerRetries = 2*time.Second, 1
-	opt.ReadTimeout, opt.WriteTimeout = 3*time.Second, 3*time.Second
+	opt.ReadTimeout, opt.WriteTimeout, opt.MaxRetries = 2*time.Second, 2*time.Second, 2
 	opt.ClientName = "mcpsession"
 	opt.DisableIdentity = true // CLIENT SETINFO is unknown to Redis 7.0
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
