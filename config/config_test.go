@@ -2,7 +2,10 @@ package config_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -115,5 +118,22 @@ func TestDescriptionNamesEveryVariableWithItsDefault(t *testing.T) {
 	}
 	if lines := strings.Count(text.String(), "\n"); lines < 20 {
 		t.Errorf("only %d lines", lines)
+	}
+}
+
+func TestTheREADMEListsEveryVariableAsItIs(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field := range reflect.TypeFor[config.Config]().Fields() {
+		standard := field.Tag.Get("envDefault")
+		if standard != "" {
+			standard = "`" + strings.ReplaceAll(standard, ",", "`, `") + "`"
+		}
+		row := fmt.Sprintf("| `%s` | %s | %s |\n", field.Tag.Get("env"), standard, field.Tag.Get("what"))
+		if !strings.Contains(string(readme), row) {
+			t.Errorf("README.md lacks this row:\n%s", row)
+		}
 	}
 }

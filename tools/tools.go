@@ -61,6 +61,7 @@ func add[Args, Result any](t *toolset, srv *mcpserver.MCPServer, tool mcp.Tool, 
 			"Leave it out to use your client's own session, if it has one."))(&tool)
 	mcp.WithSchemaAdditionalProperties(false)(&tool)
 	mcp.WithOutputSchema[Result]()(&tool)
+	neverNull(tool.OutputSchema.Properties)
 	srv.AddTool(tool, func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		var args Args
 		session, err := decode(tool, request, &args)
@@ -77,6 +78,24 @@ func add[Args, Result any](t *toolset, srv *mcpserver.MCPServer, tool mcp.Tool, 
 		}
 		return mcp.NewToolResultStructuredOnly(result), nil
 	})
+}
+
+// neverNull takes null out of the types of a schema generated from Go, where it
+// stands for nil pointers and slices. Results leave those out instead, and some
+// model providers cannot read a list of types.
+func neverNull(properties map[string]any) {
+	for _, property := range properties {
+		schema, ok := property.(map[string]any)
+		if !ok {
+			continue
+		}
+		if types, ok := schema["type"].([]any); ok && len(types) == 2 && types[0] == "null" {
+			schema["type"] = types[1]
+		}
+		if nested, ok := schema["properties"].(map[string]any); ok {
+			neverNull(nested)
+		}
+	}
 }
 
 // failure is a tool result that tells a model what went wrong and what to do.
