@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 )
 
@@ -45,6 +46,12 @@ func FromContext(ctx context.Context) (*Live, bool) {
 
 // ID returns the credential by which this call reached the session.
 func (l *Live) ID() ID { return l.id }
+
+// String returns the session's ref.
+func (l *Live) String() string { return l.id.String() }
+
+// LogValue logs a Live as its session's ref, and not what the session holds.
+func (l *Live) LogValue() slog.Value { return l.id.LogValue() }
 
 // Session returns a copy of the session as last seen by this Live.
 func (l *Live) Session() Session {

@@ -21,8 +21,8 @@ var (
 	// ErrTooLarge: the session would exceed Limits.MaxSize. Nothing was stored.
 	ErrTooLarge = errors.New("session too large")
 
-	// ErrFull: the store holds as many sessions as it may. Nothing was stored;
-	// room appears when sessions end.
+	// ErrFull: the store holds as much as it may. Nothing was stored; room
+	// appears when sessions end.
 	ErrFull = errors.New("session store full")
 
 	// ErrUnavailable: the storage did not answer, so nothing is known about the

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // Ref is the public half of an [ID]: 128 random bits that name a session in
@@ -43,15 +44,17 @@ const (
 )
 
 // ID is a credential for one session: a public [Ref] and a 128-bit secret,
-// together one opaque token. It is a value, comparable, and immutable.
+// together one opaque token. It is an immutable value; compare IDs by Token.
 //
-// An ID prints and logs as its ref. Only [ID.Token] reveals the secret: hand
-// that to the client, and to nobody else.
+// However an ID is printed, logged or encoded, its secret does not appear. Only
+// [ID.Token] reveals it: hand that to the client, and to nobody else.
 type ID struct {
-	kind   kind
+	_      [0]func() // not comparable: token is a pointer
 	ref    Ref
-	secret [16]byte
 	digest Digest
+	// A pointer, since package fmt cannot call methods on an ID in somebody's
+	// unexported field, and then prints what the field holds.
+	token *string
 }
 
 // TokenLen is the length of every token, in bytes, all of them URL-safe ASCII.
@@ -67,12 +70,16 @@ func NewSessionID() ID { return newID(sessionKind) }
 func NewHandle() ID { return newID(handleKind) }
 
 func newID(k kind) ID {
-	id := ID{kind: k}
+	var ref Ref
+	var secret [16]byte
 	// crypto/rand.Read never fails and always fills the slice (Go 1.24).
-	rand.Read(id.ref[:])
-	rand.Read(id.secret[:])
-	id.digest = sha256.Sum256([]byte(id.Token()))
-	return id
+	rand.Read(ref[:])
+	rand.Read(secret[:])
+	return ofToken(ref, string(k)+ref.String()+encoding.EncodeToString(secret[:]))
+}
+
+func ofToken(ref Ref, token string) ID {
+	return ID{ref: ref, digest: sha256.Sum256([]byte(token)), token: &token}
 }
 
 // ParseSessionID reads the Mcp-Session-Id that a client presented. It asks no
@@ -85,21 +92,21 @@ func ParseSessionID(token string) (ID, error) { return parseID(sessionKind, toke
 func ParseHandle(token string) (ID, error) { return parseID(handleKind, token) }
 
 func parseID(k kind, token string) (ID, error) {
-	id := ID{kind: k}
+	var ref Ref
+	var secret [16]byte
 	if len(token) != TokenLen || kind(token[0]) != k ||
-		!decodeExactly(id.ref[:], token[1:1+refLen]) ||
-		!decodeExactly(id.secret[:], token[1+refLen:]) {
+		!decodeExactly(ref[:], token[1:1+refLen]) ||
+		!decodeExactly(secret[:], token[1+refLen:]) {
 		return ID{}, fmt.Errorf("malformed session id: %w", ErrNotFound)
 	}
-	id.digest = sha256.Sum256([]byte(token))
-	return id, nil
+	return ofToken(ref, strings.Clone(token)), nil
 }
 
 // Ref returns the public half.
 func (id ID) Ref() Ref { return id.ref }
 
 // IsZero reports whether id is the zero ID, which no store accepts.
-func (id ID) IsZero() bool { return id.kind == 0 }
+func (id ID) IsZero() bool { return id.token == nil }
 
 // Token returns the secret-bearing form for the client, TokenLen bytes long,
 // or "" for the zero ID.
@@ -107,7 +114,7 @@ func (id ID) Token() string {
 	if id.IsZero() {
 		return ""
 	}
-	return string(id.kind) + id.ref.String() + encoding.EncodeToString(id.secret[:])
+	return *id.token
 }
 
 // Digest returns what a store keeps to recognise this ID.
@@ -120,9 +127,6 @@ func (id ID) Matches(d Digest) bool {
 
 // String returns the ref, never the secret.
 func (id ID) String() string { return id.ref.String() }
-
-// GoString keeps the secret out of %#v.
-func (id ID) GoString() string { return "mcpsession.ID(" + id.ref.String() + ")" }
 
 // LogValue logs an ID as its ref.
 func (id ID) LogValue() slog.Value { return slog.StringValue(id.ref.String()) }

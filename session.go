@@ -53,10 +53,10 @@ type Session struct {
 	// precision.
 	CreatedAt time.Time
 
-	// LastUsedAt is the last access. It is exact when returned by Create, Get
-	// and Update, which are accesses themselves; SessionStore.All reports a
-	// time that is never later and at most a sixteenth of the idle timeout
-	// earlier, or, within one idle timeout of ExpiresAt, the last write.
+	// LastUsedAt is the last access: as returned by Create, Get and Update,
+	// which are accesses themselves, that one. SessionStore.All reports a time
+	// that is never later and at most a sixteenth of the idle timeout earlier,
+	// or, within one idle timeout of ExpiresAt, the last write.
 	LastUsedAt time.Time
 
 	// ExpiresAt is the absolute deadline. No access moves it.
@@ -138,6 +138,33 @@ func (s Session) wellFormed() error {
 		if !utf8.Valid(value) || !json.Valid(value) {
 			return fmt.Errorf("the value of %q is not JSON", key)
 		}
+		if nesting(value) > maxNesting {
+			return fmt.Errorf("the value of %q is nested more than %d levels deep", key, maxNesting)
+		}
 	}
 	return nil
+}
+
+// maxNesting bounds how deep a value's lists and objects go, so that whatever a
+// store wraps it in stays readable: encoding/json reads 10,000 levels.
+const maxNesting = 1000
+
+// nesting returns how deep the lists and objects of a valid JSON text go.
+func nesting(text []byte) int {
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++ // whatever is escaped
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return deepest
 }

@@ -19,7 +19,10 @@ import (
 
 // SessionStore keeps sessions. All methods are safe for concurrent use, also
 // by other processes on the same storage, and honour ctx: they return its
-// error, wrapped, when it ends before they do.
+// error, wrapped, when it ends before they do. A deadline ends them at once, and
+// is [ErrUnavailable] too when it was the storage that did not answer in time; a
+// cancellation ends them at the latest after the storage's own time limits, and
+// is nothing but [context.Canceled].
 //
 // Promises that hold for every implementation (package storetest proves them):
 //
@@ -51,7 +54,7 @@ type SessionStore interface {
 	// and must do nothing but modify its argument; it can change what Create
 	// takes except Owner, and any other change is discarded. An error from
 	// change is returned wrapped, and nothing is stored. Errors besides:
-	// ErrNotFound, ErrConflict, ErrTooLarge, ErrUnsupportedVersion,
+	// ErrNotFound, ErrConflict, ErrTooLarge, ErrFull, ErrUnsupportedVersion,
 	// ErrUnavailable.
 	Update(ctx context.Context, id ID, change func(*Session) error) (Session, error)
 
@@ -81,12 +84,12 @@ type Pinger interface {
 // Limits bound every session of a store. Replicas should agree on them; each
 // session keeps the timeouts that it was created with.
 type Limits struct {
-	// IdleTimeout ends a session that long after its last access. A positive
-	// number of whole milliseconds. Default 24 hours.
+	// IdleTimeout ends a session that long after its last access. A whole
+	// number of milliseconds, at most 100 years. Default 24 hours.
 	IdleTimeout time.Duration
 
 	// MaxLifetime ends a session that long after Create, however busy it is. A
-	// positive number of whole milliseconds. Default 7 days.
+	// whole number of milliseconds, at most 100 years. Default 7 days.
 	MaxLifetime time.Duration
 
 	// MaxSize bounds Session.Size, in bytes. Default 1 MiB.
@@ -98,6 +101,9 @@ func DefaultLimits() Limits {
 	return Limits{IdleTimeout: 24 * time.Hour, MaxLifetime: 7 * 24 * time.Hour, MaxSize: 1 << 20}
 }
 
+// maxTimeout keeps sums of times and timeouts within what they are stored in.
+const maxTimeout = 100 * 365 * 24 * time.Hour
+
 // Validate returns an error that names the first limit out of range. It is for
 // stores, which refuse to open with such limits.
 func (l Limits) Validate() error {
@@ -105,8 +111,8 @@ func (l Limits) Validate() error {
 		name  string
 		value time.Duration
 	}{{"idle timeout", l.IdleTimeout}, {"maximum lifetime", l.MaxLifetime}} {
-		if timeout.value <= 0 || timeout.value%time.Millisecond != 0 {
-			return fmt.Errorf("%s %v is out of range: a positive number of whole milliseconds is needed", timeout.name, timeout.value)
+		if timeout.value <= 0 || timeout.value%time.Millisecond != 0 || timeout.value > maxTimeout {
+			return fmt.Errorf("%s %v is out of range: a whole number of milliseconds is needed, at least 1ms and at most 100 years", timeout.name, timeout.value)
 		}
 	}
 	if l.MaxSize < 1 {
@@ -116,8 +122,8 @@ func (l Limits) Validate() error {
 }
 
 // Check returns an error when s cannot be stored under id: the zero ID, text
-// that is not UTF-8, a value that is not JSON, or more than MaxSize bytes
-// ([ErrTooLarge]). It is for stores, before they store anything.
+// that is not UTF-8, a value that is not JSON or nested more than 1000 levels
+// deep, or more than MaxSize bytes ([ErrTooLarge]). It is for stores, before they store anything.
 func (l Limits) Check(id ID, s Session) error {
 	if id.IsZero() {
 		return errors.New("the session id is empty: get one from NewSessionID or NewHandle")

@@ -150,7 +150,7 @@ func (c Config) Loopback() bool {
 
 func isURL(text string, schemes ...string) bool {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || strings.Contains(text, "#") {
 		return false
 	}
 	for _, scheme := range schemes {

@@ -107,10 +107,10 @@ func (e *entry) endIfExpired(now time.Duration) (deadline time.Duration, done bo
 	}
 }
 
-// lastUsed is the last access as far as the deadline tells: it hides accesses
+// lastUsed is the last access as far as a deadline tells: it hides accesses
 // within one idle timeout of the absolute deadline.
-func (e *entry) lastUsed(start time.Time) time.Time {
-	byDeadline := start.Add(time.Duration(e.deadline.Load()) - e.idle)
+func (e *entry) lastUsed(start time.Time, deadline time.Duration) time.Time {
+	byDeadline := start.Add(deadline - e.idle)
 	if written := e.session.Load().LastUsedAt; written.After(byDeadline) {
 		return written
 	}

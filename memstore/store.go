@@ -130,7 +130,7 @@ func (s *Store) Update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 		}
 		// The write is an access too. If the session ended while change ran,
 		// nobody will ever see what was written.
-		if !e.touch(now) {
+		if !s.touch(e, now) {
 			return fail(mcpsession.ErrNotFound)
 		}
 		return after.Clone(), nil
@@ -170,7 +170,8 @@ func (s *Store) All(ctx context.Context) iter.Seq2[mcpsession.Session, error] {
 				fail(err)
 				return
 			}
-			if now := s.now(); !e.expired(now) && !yield(e.read(e.lastUsed(s.start)), nil) {
+			deadline := time.Duration(e.deadline.Load())
+			if deadline > s.now() && !yield(e.read(e.lastUsed(s.start, deadline)), nil) {
 				return
 			}
 		}
@@ -187,7 +188,7 @@ func (s *Store) access(ctx context.Context, id mcpsession.ID) (*entry, time.Dura
 		return nil, 0, mcpsession.ErrNotFound
 	}
 	now := s.now()
-	if !e.touch(now) {
+	if !s.touch(e, now) {
 		return nil, 0, mcpsession.ErrNotFound
 	}
 	return e, now, nil
@@ -216,11 +217,28 @@ func (s *Store) takePlace() bool {
 	return false
 }
 
+// touch moves the idle deadline of e. If it has passed, it ends the session, so
+// that nobody with an older idea of now finds it alive again.
+func (s *Store) touch(e *entry, now time.Duration) bool {
+	if e.touch(now) {
+		return true
+	}
+	if _, done := e.endIfExpired(now); done {
+		s.remove(e)
+	}
+	return false
+}
+
 // end takes e out of the store, once, whoever else tries.
 func (s *Store) end(e *entry) {
-	if !e.end() {
-		return
+	if e.end() {
+		s.remove(e)
 	}
+}
+
+// remove takes an entry out of the store. It is called once, by whoever ended
+// the entry.
+func (s *Store) remove(e *entry) {
 	s.expiry.remove(e)
 	s.forget(e)
 }

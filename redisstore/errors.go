@@ -1,6 +1,8 @@
 package redisstore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,9 +10,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// storageError turns an error of the client into one of the contract's. The
-// caller's own context error stays visible through it.
+// storageError turns an error of the client into one of the contract's. A
+// caller who gave up says nothing about the storage; one whose deadline passed
+// did not get its answer in time.
 func storageError(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if redis.HasErrorPrefix(err, "OOM") {
 		return fmt.Errorf("%w: the Redis server is at its maxmemory: raise it, or wait until sessions end: %w", mcpsession.ErrFull, err)
 	}
@@ -18,7 +24,7 @@ func storageError(err error) error {
 }
 
 // isRefusal reports whether the server answered in a way that waiting will not
-// change: wrong credentials, missing permissions, or a cluster's node.
+// change, such as to wrong credentials.
 func isRefusal(err error) bool {
 	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR"} {
 		if redis.HasErrorPrefix(err, prefix) {

@@ -88,9 +88,8 @@ func (s *Store) yieldBucket(ctx context.Context, members []redis.Z, yield func(m
 		refs := make([]mcpsession.Ref, len(chunk))
 		names := make([]string, len(chunk))
 		for i, member := range chunk {
-			if refs[i], err = mcpsession.ParseRef(fmt.Sprint(member.Member)); err != nil {
-				return true, err
-			}
+			// Whatever is no ref becomes the zero Ref, under which nothing is stored.
+			refs[i], _ = mcpsession.ParseRef(fmt.Sprint(member.Member))
 			names[i] = s.keys.session(refs[i])
 		}
 		values, err := s.client.MGet(ctx, names...).Result()

@@ -61,9 +61,11 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 }
 
 // New keeps sessions through client, which stays the caller's to close. It
-// checks the server as [Open] does. The client must have ContextTimeoutEnabled,
-// else deadlines are not honoured, and should have a PoolSize fit for the
-// latency. Retries are safe. Client-side caching must be off.
+// checks the server as [Open] does. The client must read from masters only, and
+// without client-side caching, else updates are lost; a cluster client set to
+// read elsewhere is refused. It must have ContextTimeoutEnabled, else deadlines
+// are not honoured, and should have a PoolSize fit for the latency. Retries are
+// safe.
 func New(ctx context.Context, client redis.UniversalClient, o Options) (*Store, error) {
 	if o.Prefix == "" {
 		o.Prefix = defaultPrefix
@@ -71,7 +73,7 @@ func New(ctx context.Context, client redis.UniversalClient, o Options) (*Store, 
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := errors.Join(o.Limits.Validate(), checkPrefix(o.Prefix)); err != nil {
+	if err := errors.Join(o.Limits.Validate(), checkPrefix(o.Prefix), checkClient(client)); err != nil {
 		return nil, fmt.Errorf("open Redis store: %w", err)
 	}
 	touched, err := newTouched()
@@ -112,8 +114,9 @@ func (s *Store) Ping(ctx context.Context) error {
 // dial makes a client with what go-redis gets wrong for us by default set right.
 func dial(url string, o Options) (*redis.Client, error) {
 	opt, err := redis.ParseURL(url)
-	if err != nil {
-		// The parser's error may quote the password.
+	if err != nil || strings.Contains(url, "#") {
+		// The parser's error may quote the password, and so may the address that
+		// it makes of a password with a # in it.
 		return nil, errors.New("the Redis URL is malformed: redis://[[user]:password@]host[:port][/database] is needed, or rediss:// for TLS, with special characters in user and password percent-encoded")
 	}
 	if o.TLS != nil {
@@ -145,13 +148,13 @@ func checkServer(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 	if err := await(ctx, client, log); err != nil {
 		return fmt.Errorf("Redis at %s: %w", address(client), err)
 	}
-	info, err := client.Info(ctx, "server", "memory").Result()
+	info, err := client.Info(ctx, "server", "memory", "replication").Result()
 	if err != nil {
 		log.Warn("Redis does not say which version it is and how it evicts keys", "error", err)
 		return nil
 	}
 	facts := parseInfo(info)
-	if err := checkVersion(facts); err != nil {
+	if err := errors.Join(checkVersion(facts), checkRole(facts, client)); err != nil {
 		return fmt.Errorf("Redis at %s: %w", address(client), err)
 	}
 	if policy := facts["maxmemory_policy"]; policy != "" && policy != "noeviction" {
@@ -180,6 +183,30 @@ func await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) 
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
+}
+
+// checkClient refuses clients that may read from a replica.
+func checkClient(client redis.UniversalClient) error {
+	c, ok := client.(*redis.ClusterClient)
+	if !ok {
+		return nil
+	}
+	if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+		return errors.New("the cluster client reads from replicas, which would lose updates: turn off ReadOnly, RouteByLatency and RouteRandomly")
+	}
+	return nil
+}
+
+// checkRole refuses servers that would refuse every write.
+func checkRole(facts map[string]string, client redis.UniversalClient) error {
+	_, single := client.(*redis.Client)
+	switch {
+	case facts["role"] == "slave":
+		return errors.New("it is a replica, which cannot be written to: name its master")
+	case single && facts["redis_mode"] == "cluster":
+		return errors.New("it is a node of a cluster, which needs a cluster client")
+	}
+	return nil
 }
 
 func checkVersion(facts map[string]string) error {

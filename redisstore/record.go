@@ -74,7 +74,7 @@ func decode(value string, ref mcpsession.Ref) (record, error) {
 	r.written = millis(numbers[5])
 	for text := range strings.SplitSeq(fields[7], ",") {
 		var d mcpsession.Digest
-		if n, err := base64.RawURLEncoding.Decode(d[:], []byte(text)); err != nil || n != len(d) {
+		if raw, err := base64.RawURLEncoding.Strict().DecodeString(text); err != nil || copy(d[:], raw) != len(d) || len(raw) != len(d) {
 			return record{}, fmt.Errorf("%w: a digest in its header is malformed", errCorrupt)
 		}
 		r.digests = append(r.digests, d)

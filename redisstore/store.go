@@ -40,78 +40,136 @@ const attempts = 100
 
 // Create implements [mcpsession.SessionStore].
 func (s *Store) Create(ctx context.Context, id mcpsession.ID, session mcpsession.Session) (mcpsession.Session, error) {
-	fail := func(err error) (mcpsession.Session, error) {
+	session, err := s.create(ctx, id, session)
+	if err != nil {
 		return mcpsession.Session{}, fmt.Errorf("create session %s: %w", id, err)
 	}
-	if err := s.limits.Check(id, session); err != nil {
-		return fail(err)
-	}
-	content, err := encodeContent(session)
-	if err != nil {
-		return fail(err)
-	}
-	sent := time.Now()
-	created, err := s.run(ctx, s.scripts.create, id.Ref(),
-		id.Ref().String(), encodeDigest(id.Digest()), newWriterName(),
-		s.limits.IdleTimeout.Milliseconds(), s.limits.MaxLifetime.Milliseconds(), content).Int64()
-	if errors.Is(err, redis.Nil) {
-		return fail(mcpsession.ErrExists)
-	}
-	if err != nil {
-		return fail(storageError(err))
-	}
-	session = session.Clone()
-	session.Ref = id.Ref()
-	session.CreatedAt = millis(created)
-	session.LastUsedAt = session.CreatedAt
-	session.ExpiresAt = session.CreatedAt.Add(s.limits.MaxLifetime)
-	session.IdleTimeout = s.limits.IdleTimeout
-	session.Revision = 1
-	s.touched.remember(id.Ref(), sent, session.CreatedAt, session.IdleTimeout)
 	return session, nil
 }
 
-// Get implements [mcpsession.SessionStore].
+func (s *Store) create(ctx context.Context, id mcpsession.ID, session mcpsession.Session) (mcpsession.Session, error) {
+	if err := s.limits.Check(id, session); err != nil {
+		return session, err
+	}
+	content, err := encodeContent(session)
+	if err != nil {
+		return session, err
+	}
+	sent := time.Now()
+	a, err := s.run(ctx, s.scripts.create, id, newWriterName(),
+		s.limits.IdleTimeout.Milliseconds(), s.limits.MaxLifetime.Milliseconds(), content)
+	switch {
+	case err != nil:
+		return session, err
+	case a.outcome == exists:
+		return session, mcpsession.ErrExists
+	case a.outcome != done:
+		return session, a.unexpected()
+	}
+	session = session.Clone()
+	session.Ref = id.Ref()
+	session.CreatedAt = a.time
+	session.LastUsedAt = a.time
+	session.ExpiresAt = a.time.Add(s.limits.MaxLifetime)
+	session.IdleTimeout = s.limits.IdleTimeout
+	session.Revision = 1
+	s.touched.remember(id.Ref(), sent, a.time, session.IdleTimeout)
+	return session, nil
+}
+
+// Get implements [mcpsession.SessionStore]: one round trip, which does not write
+// if this replica touched the session recently enough.
 func (s *Store) Get(ctx context.Context, id mcpsession.ID) (mcpsession.Session, error) {
-	r, err := s.access(ctx, id)
+	r, err := s.get(ctx, id)
 	if err != nil {
 		return mcpsession.Session{}, fmt.Errorf("get session %s: %w", id, err)
 	}
 	return r.session, nil
 }
 
+func (s *Store) get(ctx context.Context, id mcpsession.ID) (record, error) {
+	now, recent := s.touched.now(id.Ref())
+	if !recent {
+		return s.touch(ctx, id)
+	}
+	value, err := s.client.Get(ctx, s.keys.session(id.Ref())).Result()
+	if errors.Is(err, redis.Nil) {
+		return s.touch(ctx, id) // which makes sure, and forgets
+	}
+	if err != nil {
+		return record{}, storageError(err)
+	}
+	r, err := decode(value, id.Ref())
+	if err != nil {
+		return record{}, err
+	}
+	if !r.opens(id) {
+		return record{}, mcpsession.ErrNotFound
+	}
+	r.session.LastUsedAt = now
+	return r, nil
+}
+
+// touch reads the session that id opens and moves its idle deadline.
+func (s *Store) touch(ctx context.Context, id mcpsession.ID) (record, error) {
+	if id.IsZero() {
+		return record{}, mcpsession.ErrNotFound
+	}
+	sent := time.Now()
+	a, err := s.run(ctx, s.scripts.touch, id)
+	if err != nil {
+		return record{}, err
+	}
+	if a.outcome == absent {
+		s.touched.forget(id.Ref())
+		return record{}, mcpsession.ErrNotFound
+	}
+	r, err := decode(a.value, id.Ref())
+	if err != nil {
+		return record{}, err
+	}
+	r.session.LastUsedAt = a.time
+	s.touched.remember(id.Ref(), sent, a.time, r.session.IdleTimeout)
+	return r, nil
+}
+
 // Update implements [mcpsession.SessionStore].
 func (s *Store) Update(ctx context.Context, id mcpsession.ID, change func(*mcpsession.Session) error) (mcpsession.Session, error) {
-	fail := func(err error) (mcpsession.Session, error) {
+	session, err := s.update(ctx, id, change)
+	if err != nil {
 		return mcpsession.Session{}, fmt.Errorf("update session %s: %w", id, err)
 	}
-	writer, done := s.writers.take()
-	defer done()
-	before, err := s.access(ctx, id)
+	return session, nil
+}
+
+func (s *Store) update(ctx context.Context, id mcpsession.ID, change func(*mcpsession.Session) error) (mcpsession.Session, error) {
+	writer, giveBack := s.writers.take()
+	defer giveBack()
+	before, err := s.touch(ctx, id)
 	if err != nil {
-		return fail(err)
+		return mcpsession.Session{}, err
 	}
 	for range attempts {
 		after := before.session.Clone()
 		if err := change(&after); err != nil {
-			return fail(err)
+			return mcpsession.Session{}, err
 		}
 		if err := s.limits.Check(id, after); err != nil {
-			return fail(err)
+			return mcpsession.Session{}, err
 		}
 		after = fixed(before.session, after)
 		newer, err := s.replace(ctx, id, writer, &after)
 		if err != nil {
-			return fail(err)
+			return mcpsession.Session{}, err
 		}
 		if newer == "" {
 			return after, nil
 		}
 		if before, err = decode(newer, id.Ref()); err != nil {
-			return fail(err)
+			return mcpsession.Session{}, err
 		}
 	}
-	return fail(fmt.Errorf("%w: others were faster %d times", mcpsession.ErrConflict, attempts))
+	return mcpsession.Session{}, fmt.Errorf("%w: others were faster %d times", mcpsession.ErrConflict, attempts)
 }
 
 // fixed returns after with everything that an Update may not change as it was.
@@ -134,22 +192,23 @@ func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, a
 		return "", err
 	}
 	sent := time.Now()
-	newer, now, err := valueAndTime(s.run(ctx, s.scripts.update, id.Ref(),
-		id.Ref().String(), encodeDigest(id.Digest()), writer.name, strconv.FormatUint(after.Revision, 10), content))
-	if errors.Is(err, redis.Nil) {
+	a, err := s.run(ctx, s.scripts.update, id, writer.name, strconv.FormatUint(after.Revision, 10), content)
+	switch {
+	case err != nil:
+		writer.retire()
+		return "", err
+	case a.outcome == absent:
 		s.touched.forget(id.Ref())
 		return "", mcpsession.ErrNotFound
+	case a.outcome == differs:
+		return a.value, nil
+	case a.outcome != done:
+		return "", a.unexpected()
 	}
-	if err != nil {
-		writer.retire()
-		return "", storageError(err)
-	}
-	if newer == "" {
-		after.Revision++
-		after.LastUsedAt = now
-		s.touched.remember(id.Ref(), sent, now, after.IdleTimeout)
-	}
-	return newer, nil
+	after.Revision++
+	after.LastUsedAt = a.time
+	s.touched.remember(id.Ref(), sent, a.time, after.IdleTimeout)
+	return "", nil
 }
 
 // Delete implements [mcpsession.SessionStore].
@@ -157,74 +216,13 @@ func (s *Store) Delete(ctx context.Context, id mcpsession.ID) error {
 	if id.IsZero() {
 		return nil
 	}
-	value, err := s.run(ctx, s.scripts.delete, id.Ref(), id.Ref().String(), encodeDigest(id.Digest())).Text()
-	if err != nil {
-		return fmt.Errorf("delete session %s: %w", id, storageError(err))
-	}
 	s.touched.forget(id.Ref())
-	if value != "" {
-		if _, err := decode(value, id.Ref()); err != nil {
-			return fmt.Errorf("delete session %s: %w", id, err)
-		}
+	a, err := s.run(ctx, s.scripts.delete, id)
+	if err == nil && a.outcome == differs {
+		_, err = decode(a.value, id.Ref())
+	}
+	if err != nil {
+		return fmt.Errorf("delete session %s: %w", id, err)
 	}
 	return nil
-}
-
-// access reads the session that id opens and moves its idle deadline, in one
-// round trip. It does not write when this replica touched the session recently
-// enough.
-func (s *Store) access(ctx context.Context, id mcpsession.ID) (record, error) {
-	if id.IsZero() {
-		return record{}, mcpsession.ErrNotFound
-	}
-	ref := id.Ref()
-	var value string
-	var err error
-	sent := time.Now()
-	now, recent := s.touched.now(ref)
-	if recent {
-		value, err = s.client.Get(ctx, s.keys.session(ref)).Result()
-	} else {
-		value, now, err = valueAndTime(s.run(ctx, s.scripts.touch, ref, ref.String(), encodeDigest(id.Digest())))
-	}
-	if errors.Is(err, redis.Nil) {
-		s.touched.forget(ref)
-		return record{}, mcpsession.ErrNotFound
-	}
-	if err != nil {
-		return record{}, storageError(err)
-	}
-	r, err := decode(value, ref)
-	if err != nil {
-		return record{}, err
-	}
-	if !r.opens(id) {
-		return record{}, mcpsession.ErrNotFound
-	}
-	if !recent {
-		s.touched.remember(ref, sent, now, r.session.IdleTimeout)
-	}
-	r.session.LastUsedAt = now
-	return r, nil
-}
-
-// run runs a script on the keys of one session.
-func (s *Store) run(ctx context.Context, script *redis.Script, ref mcpsession.Ref, args ...any) *redis.Cmd {
-	return script.Run(ctx, s.client, []string{s.keys.session(ref), s.keys.index(bucketOf(ref))}, args...)
-}
-
-// valueAndTime reads the reply {value, milliseconds} of a script.
-func valueAndTime(cmd *redis.Cmd) (string, time.Time, error) {
-	reply, err := cmd.Slice()
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	if len(reply) == 2 {
-		value, isText := reply[0].(string)
-		now, isNumber := reply[1].(int64)
-		if isText && isNumber {
-			return value, millis(now), nil
-		}
-	}
-	return "", time.Time{}, fmt.Errorf("script returned an unexpected reply of %d elements", len(reply))
 }

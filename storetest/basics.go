@@ -71,7 +71,7 @@ func storesEverything(c *contract) {
 		if err != nil {
 			c.Fatal(err)
 		}
-		if late := listed.LastUsedAt.Sub(got.LastUsedAt); late > time.Millisecond || late < -c.h.Idle/16-time.Millisecond {
+		if late := listed.LastUsedAt.Sub(got.LastUsedAt); late > time.Millisecond || late < -c.idle/16-time.Millisecond {
 			c.Errorf("All reports a LastUsedAt %v after Get's", late)
 		}
 		want.LastUsedAt = listed.LastUsedAt

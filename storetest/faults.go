@@ -37,8 +37,13 @@ func outage(c *contract) {
 	never(store.Delete(c.Context(), id))
 	_, err = store.Count(c.Context())
 	never(err)
+	listed := 0
 	for _, err := range store.All(c.Context()) {
+		listed++
 		never(err)
+	}
+	if listed != 1 {
+		c.Errorf("All yielded %d times in an outage, want one error", listed)
 	}
 	if p, ok := store.(mcpsession.Pinger); ok {
 		never(p.Ping(c.Context()))
@@ -172,9 +177,19 @@ func newerSchema(c *contract) {
 		store = c.open() // and again without whatever the first one remembers
 	}
 	unchanged(c.T)
+	listed := 0
 	for s, err := range store.All(c.Context()) {
+		listed++
 		if err != nil || s.Ref != readable.Ref() {
 			c.Errorf("All yields session %s, %v", s.Ref, err)
+		}
+	}
+	if listed != 1 {
+		c.Errorf("All yields %d sessions, want the one that it can read", listed)
+	}
+	if c.storage.Always != nil {
+		if err := c.storage.Always(c.Context()); err != nil {
+			c.Error(err)
 		}
 	}
 }

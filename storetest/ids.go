@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/mcpsession/mcpsession"
@@ -10,6 +11,7 @@ var ids = []contractTest{
 	{"an id that was never issued opens nothing", unknownID},
 	{"a wrong secret reads, writes and ends nothing", wrongSecret},
 	{"one ref is one session", oneRef},
+	{"sessions with similar refs are kept apart", similarRefs},
 	{"the empty id opens and stores nothing", emptyID},
 }
 
@@ -20,7 +22,7 @@ func forged(c *contract, id mcpsession.ID) mcpsession.ID {
 	token, other := id.Token(), mcpsession.NewSessionID().Token()
 	half := (mcpsession.TokenLen + 1) / 2
 	fake, err := mcpsession.ParseSessionID(token[:half] + other[half:])
-	if err != nil || fake.Ref() != id.Ref() || fake == id {
+	if err != nil || fake.Ref() != id.Ref() || fake.Token() == id.Token() {
 		c.Fatalf("cannot forge an id: %v", err)
 	}
 	return fake
@@ -60,6 +62,35 @@ func oneRef(c *contract) {
 	c.live(store, id)
 }
 
+// similarRefs uses refs that differ in their last bytes alone, which a store
+// may keep in one place.
+func similarRefs(c *contract) {
+	store, other := c.open(), c.open()
+	first := mcpsession.NewSessionID()
+	var kept []mcpsession.ID
+	for i := range 60 {
+		ref := first.Ref()
+		ref[14], ref[15] = byte(i), 7
+		token := first.Token()
+		id, err := mcpsession.ParseSessionID(token[:1] + ref.String() + token[1+len(ref.String()):])
+		if err != nil {
+			c.Fatal(err)
+		}
+		if _, err := store.Create(c.Context(), id, mcpsession.Session{ProjectID: strconv.Itoa(i)}); err != nil {
+			c.Fatal(err)
+		}
+		if i%3 == 0 {
+			c.deletes(other, id)
+			continue
+		}
+		kept = append(kept, id)
+		if got := c.get(other, id).ProjectID; got != strconv.Itoa(i) {
+			c.Errorf("session %d has project %s", i, got)
+		}
+	}
+	c.live(store, kept...)
+}
+
 func emptyID(c *contract) {
 	store := c.open()
 	if _, err := store.Create(c.Context(), mcpsession.ID{}, full()); err == nil {
@@ -76,7 +107,7 @@ func wrongSecretSlidesNothing(c *contract) {
 	id := c.create(store, full())
 	fake := forged(c, id)
 	for range 4 {
-		c.h.Advance(c.h.Idle / 4)
+		c.h.Advance(c.idle / 4)
 		if _, err := store.Get(c.Context(), fake); err == nil {
 			c.Error("Get accepted a wrong secret")
 		}
@@ -84,6 +115,6 @@ func wrongSecretSlidesNothing(c *contract) {
 			c.Error(err)
 		}
 	}
-	c.h.Advance(c.h.Idle/16 + 100*time.Millisecond)
+	c.h.Advance(c.idle/16 + 100*time.Millisecond)
 	c.live(store)
 }

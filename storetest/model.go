@@ -40,7 +40,7 @@ func randomOperations(c *contract) {
 		}
 	}()
 	limits := c.limits()
-	limits.MaxLifetime = 3 * c.h.Idle
+	limits.MaxLifetime = 3 * c.idle
 	if c.h.RealTime {
 		limits.IdleTimeout, limits.MaxLifetime = time.Hour, time.Hour
 	}

@@ -14,6 +14,7 @@ import (
 var races = []contractTest{
 	{"of many Creates of one id exactly one succeeds", createCreate},
 	{"no update is lost", updateUpdate},
+	{"Update applies its function to the newest revision", updateNewest},
 	{"updates of different fields on two replicas both survive", differentFields},
 	{"a Get that races a Delete brings nothing back", getDelete},
 	{"an Update that races a Delete brings nothing back", updateDelete},
@@ -119,6 +120,27 @@ func updateUpdate(c *contract) {
 		c.Errorf("revision is %d after %d writes", got, 1+racers*rounds)
 	}
 	c.live(stores[0], id)
+}
+
+func updateNewest(c *contract) {
+	store, other := c.open(), c.open()
+	id := c.create(store, mcpsession.Session{})
+	calls := 0
+	s, err := store.Update(c.Context(), id, func(s *mcpsession.Session) error {
+		if calls++; calls == 1 { // somebody is faster
+			if err := c.add(other, id, "n"); err != nil {
+				c.Error(err)
+			}
+		}
+		return increment(s, "n")
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
+	if calls != 2 || s.Revision != 3 {
+		c.Errorf("the function ran %d times and led to revision %d, want 2 and 3", calls, s.Revision)
+	}
+	c.counts(store, id, "n", 2)
 }
 
 func differentFields(c *contract) {

@@ -122,10 +122,6 @@ func (s *storage) always(ctx context.Context) error {
 
 // atRest checks that the keys and the index are those of the live sessions.
 func (s *storage) atRest(ctx context.Context, live []mcpsession.Ref) error {
-	now, err := s.direct.Time(ctx).Result()
-	if err != nil {
-		return err
-	}
 	keys, err := s.keys(ctx)
 	if err != nil {
 		return err
@@ -138,9 +134,7 @@ func (s *storage) atRest(ctx context.Context, live []mcpsession.Ref) error {
 			if err != nil {
 				return err
 			}
-			if deadline > 0 {
-				stored[bucket+ref] = deadline
-			}
+			stored[bucket+ref] = deadline
 			continue
 		}
 		members, err := s.direct.ZRangeWithScores(ctx, key, 0, -1).Result()
@@ -148,11 +142,17 @@ func (s *storage) atRest(ctx context.Context, live []mcpsession.Ref) error {
 			return err
 		}
 		for _, m := range members {
-			if int64(m.Score) > now.UnixMilli() {
-				indexed[bucket+m.Member.(string)] = time.Duration(m.Score) * time.Millisecond
-			}
+			indexed[bucket+m.Member.(string)] = time.Duration(m.Score) * time.Millisecond
 		}
 	}
+	// Some may have ended since they were read.
+	now, err := s.direct.Time(ctx).Result()
+	if err != nil {
+		return err
+	}
+	ended := func(_ string, deadline time.Duration) bool { return deadline.Milliseconds() <= now.UnixMilli() }
+	maps.DeleteFunc(stored, ended)
+	maps.DeleteFunc(indexed, ended)
 	if !maps.Equal(stored, indexed) {
 		return fmt.Errorf("the sessions' deadlines are %v, those in the index %v", stored, indexed)
 	}

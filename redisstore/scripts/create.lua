@@ -1,13 +1,15 @@
 -- Stores a new session and enters it in the index.
--- KEYS: session, index. ARGV: ref, digest, writer, idle ms, lifetime ms, content.
--- Returns the creation time, also when this very call was done before and its
--- reply lost; or false if another session is there.
+-- ARGV: ref, digest, writer, idle ms, lifetime ms, content.
+-- Outcome: done, and the creation time, also when this very call was done before
+-- and its reply lost; or exists.
 
 local now = server_time()
 local r = read(KEYS[1])
 if r then
-  if r.schema == SCHEMA and opens(r, ARGV[2]) and last_written(r, ARGV[3]) == 1 then return r.created end
-  return false
+  if r.schema and opens(r, ARGV[2]) and last_written(r, ARGV[3]) == 1 then
+    return answer('done', '', r.created)
+  end
+  return answer('exists')
 end
 r = {
   revision = 1, created = now, expires = now + tonumber(ARGV[5]), idle = tonumber(ARGV[4]),
@@ -20,4 +22,4 @@ redis.call('ZADD', KEYS[2], text(deadline(r, now)), r.ref)
 if redis.call('PEXPIREAT', KEYS[2], text(r.expires), 'NX') == 0 then
   redis.call('PEXPIREAT', KEYS[2], text(r.expires), 'GT')
 end
-return now
+return answer('done', '', now)

@@ -1,5 +1,14 @@
 -- Every script begins with this file: reading and writing the header of a
 -- stored session (see record.go), and the server's clock.
+--
+-- Every script is called with KEYS session, index (of one slot), and ARGV[1]
+-- ref, ARGV[2] digest. Every script returns {ref, outcome, value, time}, by
+-- answer below, where the outcome is
+--   done     and the value what touch read, else ''
+--   absent   the digest opens no session
+--   exists   (create) another session is there
+--   differs  and the value, which has another revision, or a schema that this
+--            script does not know, and was left alone
 
 local SCHEMA = '1'
 local WRITER_MEMORY = 60000 -- ms for which a writer's last revision is remembered
@@ -11,19 +20,24 @@ local function server_time()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- The stored session under key, or nil. Of another schema only its version is known.
+local function answer(outcome, value, time)
+  return { ARGV[1], outcome, value or '', time or 0 }
+end
+
+-- The stored session under key, or nil. It has no schema if that is not ours.
 local function read(key)
   local value = redis.call('GET', key)
   if not value then return nil end
-  local r = { value = value, schema = string.match(value, '^(%d+) ') }
-  if r.schema ~= SCHEMA then return r end
-  local stop = string.find(value, '\n', 1, true)
-  local revision, created, expires, idle, _, ref, digests, writers =
-    string.match(string.sub(value, 1, stop - 1), '^%d+ (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S*)$')
-  r.revision, r.created = tonumber(revision), tonumber(created)
-  r.expires, r.idle = tonumber(expires), tonumber(idle)
-  r.ref, r.digests, r.writers = ref, digests, writers
-  return r
+  local stop = string.find(value, '\n', 1, true) or 1
+  local schema, revision, created, expires, idle, _, ref, digests, writers =
+    string.match(string.sub(value, 1, stop - 1), '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S*)$')
+  if schema ~= SCHEMA then return { value = value } end
+  return {
+    value = value, schema = schema,
+    revision = tonumber(revision), created = tonumber(created),
+    expires = tonumber(expires), idle = tonumber(idle),
+    ref = ref, digests = digests, writers = writers,
+  }
 end
 
 -- Whether a credential with this digest opens r.
