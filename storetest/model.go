@@ -56,7 +56,7 @@ func randomOperations(c *contract) {
 	}
 	for i := range 10_000 {
 		m.step()
-		if i%100 == 0 {
+		if i%250 == 0 {
 			m.compare()
 		}
 		if c.Failed() {
