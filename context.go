@@ -130,11 +130,11 @@ func (l *Live) Refresh(ctx context.Context) error {
 // End deletes the session. Every later access, on every replica, is ErrNotFound.
 func (l *Live) End(ctx context.Context) error { return l.store.Delete(ctx, l.id) }
 
-// see keeps session unless a concurrent call already saw a newer revision.
+// see keeps session unless a concurrent call already saw a newer revision of it.
 func (l *Live) see(session Session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if session.Revision >= l.session.Revision {
+	if session.Revision >= l.session.Revision || !session.CreatedAt.Equal(l.session.CreatedAt) {
 		l.session = session
 	}
 }

@@ -11,6 +11,11 @@ var (
 	// comes back. Start a new session.
 	ErrNotFound = errors.New("session not found")
 
+	// ErrInvalid: what was to be stored is not storable, whoever tries: an empty
+	// id, text that is not UTF-8, a value that is not JSON. Nothing was stored;
+	// the message says what is wrong.
+	ErrInvalid = errors.New("not storable")
+
 	// ErrExists: Create met a live session of the same ref.
 	ErrExists = errors.New("session already exists")
 

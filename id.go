@@ -22,6 +22,15 @@ var encoding = base64.RawURLEncoding.Strict()
 // String returns the ref as 22 URL-safe characters.
 func (r Ref) String() string { return encoding.EncodeToString(r[:]) }
 
+// MarshalText writes a Ref as its String, for JSON among others.
+func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (r *Ref) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRef(string(text))
+	return err
+}
+
 // IsZero reports whether r is the zero Ref, which names no session.
 func (r Ref) IsZero() bool { return r == Ref{} }
 
@@ -95,7 +104,7 @@ func parseID(k kind, token string) (ID, error) {
 	var ref Ref
 	var secret [16]byte
 	if len(token) != TokenLen || kind(token[0]) != k ||
-		!decodeExactly(ref[:], token[1:1+refLen]) ||
+		!decodeExactly(ref[:], token[1:1+refLen]) || ref.IsZero() ||
 		!decodeExactly(secret[:], token[1+refLen:]) {
 		return ID{}, fmt.Errorf("malformed session id: %w", ErrNotFound)
 	}

@@ -113,8 +113,8 @@ func (s Session) Size() int {
 	return n
 }
 
-// wellFormed returns an error that names the first field which would not
-// survive being stored as JSON.
+// wellFormed returns an error, ErrInvalid, that names the first field which
+// would not survive being stored as JSON.
 func (s Session) wellFormed() error {
 	for _, field := range []struct{ name, value string }{
 		{"owner", s.Owner},
@@ -128,18 +128,18 @@ func (s Session) wellFormed() error {
 		{"client capabilities", s.Client.Capabilities},
 	} {
 		if !utf8.ValidString(field.value) {
-			return fmt.Errorf("the %s is not valid UTF-8", field.name)
+			return fmt.Errorf("%w: the %s is not valid UTF-8", ErrInvalid, field.name)
 		}
 	}
 	for key, value := range s.Values {
 		if !utf8.ValidString(key) {
-			return fmt.Errorf("the key %q is not valid UTF-8", key)
+			return fmt.Errorf("%w: the key %q is not valid UTF-8", ErrInvalid, key)
 		}
 		if !utf8.Valid(value) || !json.Valid(value) {
-			return fmt.Errorf("the value of %q is not JSON", key)
+			return fmt.Errorf("%w: the value of %q is not JSON", ErrInvalid, key)
 		}
 		if nesting(value) > maxNesting {
-			return fmt.Errorf("the value of %q is nested more than %d levels deep", key, maxNesting)
+			return fmt.Errorf("%w: the value of %q is nested more than %d levels deep", ErrInvalid, key, maxNesting)
 		}
 	}
 	return nil

@@ -11,7 +11,6 @@ package mcpsession
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -41,7 +40,7 @@ type SessionStore interface {
 	// Create stores s as a new session under id and returns it as stored. Of s
 	// it takes Owner, WorkingDirectory, ConfigPath, ProjectID, Client, LogLevel
 	// and Values; the store sets the rest. Errors: ErrExists when a live
-	// session has id's ref, ErrTooLarge, ErrFull, ErrUnavailable.
+	// session has id's ref, ErrInvalid, ErrTooLarge, ErrFull, ErrUnavailable.
 	Create(ctx context.Context, id ID, s Session) (Session, error)
 
 	// Get returns the session and moves its idle deadline. Errors: ErrNotFound,
@@ -54,8 +53,8 @@ type SessionStore interface {
 	// and must do nothing but modify its argument; it can change what Create
 	// takes except Owner, and any other change is discarded. An error from
 	// change is returned wrapped, and nothing is stored. Errors besides:
-	// ErrNotFound, ErrConflict, ErrTooLarge, ErrFull, ErrUnsupportedVersion,
-	// ErrUnavailable.
+	// ErrNotFound, ErrConflict, ErrInvalid, ErrTooLarge, ErrFull,
+	// ErrUnsupportedVersion, ErrUnavailable.
 	Update(ctx context.Context, id ID, change func(*Session) error) (Session, error)
 
 	// Delete ends the session. It is idempotent: nil means that id opens no
@@ -123,10 +122,10 @@ func (l Limits) Validate() error {
 
 // Check returns an error when s cannot be stored under id: the zero ID, text
 // that is not UTF-8, a value that is not JSON or nested more than 1000 levels
-// deep, or more than MaxSize bytes ([ErrTooLarge]). It is for stores, before they store anything.
+// deep ([ErrInvalid]), or more than MaxSize bytes ([ErrTooLarge]). It is for stores, before they store anything.
 func (l Limits) Check(id ID, s Session) error {
 	if id.IsZero() {
-		return errors.New("the session id is empty: get one from NewSessionID or NewHandle")
+		return fmt.Errorf("%w: the session id is empty, get one from NewSessionID or NewHandle", ErrInvalid)
 	}
 	if size := s.Size(); size > l.MaxSize {
 		return fmt.Errorf("%w: %d bytes where %d are allowed", ErrTooLarge, size, l.MaxSize)

@@ -8,9 +8,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -18,7 +22,7 @@ import (
 // Config is everything that can be configured. Each field names its variable,
 // its default, what it does, and, for error messages, what it takes.
 type Config struct {
-	RedisURL            string        `env:"REDIS_URL" what:"Redis that shares sessions between replicas; without it they live in this process" takes:"redis://[[user]:password@]host[:port][/database], or rediss:// for TLS"`
+	RedisURL            string        `env:"REDIS_URL" what:"Redis that shares sessions between replicas; without it they live in this process" takes:"redis://[[user]:password@]host[:port][/database], or rediss:// for TLS, with special characters in user and password percent-encoded"`
 	RedisMode           string        `env:"REDIS_MODE" envDefault:"standalone" what:"kind of Redis deployment" takes:"standalone"`
 	RedisPrefix         string        `env:"REDIS_PREFIX" envDefault:"mcps" what:"first part of every Redis key" takes:"1 to 64 letters, digits and any of . _ - :"`
 	RedisCAFile         string        `env:"REDIS_CA_FILE" what:"PEM file with the CA certificates to trust for rediss://, in place of the system's" takes:"the path of a PEM file"`
@@ -28,14 +32,14 @@ type Config struct {
 	RedisPoolSize       int           `env:"REDIS_POOL_SIZE" envDefault:"256" what:"connections to Redis at most; they are made when needed" takes:"a whole number above zero"`
 
 	ListenAddr string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8080" what:"address to listen on; port 0 picks a free one and logs it" takes:"host:port"`
-	MCPPath    string `env:"MCP_PATH" envDefault:"/mcp" what:"path of the MCP endpoint" takes:"an absolute path other than /healthz and /readyz"`
+	MCPPath    string `env:"MCP_PATH" envDefault:"/mcp" what:"path of the MCP endpoint" takes:"an absolute path of letters, digits and any of . _ ~ - /, other than /healthz and /readyz"`
 
 	SessionIdleTimeout time.Duration `env:"SESSION_IDLE_TIMEOUT" envDefault:"24h" what:"a session ends this long after its last use" takes:"a duration of at least 1ms, such as 24h"`
 	SessionMaxLifetime time.Duration `env:"SESSION_MAX_LIFETIME" envDefault:"168h" what:"a session ends this long after it began, however busy" takes:"a duration of at least 1ms, such as 168h"`
 	SessionMaxSize     int           `env:"SESSION_MAX_SIZE" envDefault:"1048576" what:"bytes that one session may hold" takes:"a whole number above zero"`
 	MaxSessions        int           `env:"MAX_SESSIONS" envDefault:"1000000" what:"sessions kept in memory at most; not used with Redis" takes:"a whole number above zero"`
 
-	DefaultProject     string   `env:"DEFAULT_PROJECT" what:"project of a session when nothing else decides"`
+	DefaultProject     string   `env:"DEFAULT_PROJECT" what:"project of a session when nothing else decides" takes:"a project id or name of at most 255 characters"`
 	WorkspaceRoots     []string `env:"WORKSPACE_ROOTS" what:"comma-separated directories that working directories must lie in; without it any directory if LISTEN_ADDR is loopback, else directories are stored but not looked at" takes:"absolute paths of existing directories, separated by commas"`
 	ProjectConfigNames []string `env:"PROJECT_CONFIG_NAMES" envDefault:".codebase-mcp/config.json,.workflow-mcp/config.json" what:"comma-separated names of project config files, looked for in this order" takes:"relative paths, separated by commas"`
 	ActiveProjectURL   string   `env:"ACTIVE_PROJECT_URL" what:"MCP server that is asked for the active project, with its tool get_active_project" takes:"an http:// or https:// URL"`
@@ -103,19 +107,21 @@ func (c Config) check(vars map[string]string) error {
 			errs = append(errs, unusable(field, vars[field.Tag.Get("env")]))
 		}
 	}
-	require(c.RedisURL == "" || isURL(c.RedisURL, "redis", "rediss"), "RedisURL")
+	require(c.RedisURL == "" || isRedisURL(c.RedisURL), "RedisURL")
+	require(matches(`[A-Za-z0-9._:-]{1,64}`, c.RedisPrefix), "RedisPrefix")
 	require(c.RedisMode == "standalone", "RedisMode")
 	require(c.RedisConnectTimeout > 0, "RedisConnectTimeout")
 	require(c.RedisPoolSize > 0, "RedisPoolSize")
 	require((c.RedisCertFile == "") == (c.RedisKeyFile == ""), "RedisCertFile")
 	_, _, err := net.SplitHostPort(c.ListenAddr)
 	require(err == nil, "ListenAddr")
-	require(strings.HasPrefix(c.MCPPath, "/") && !strings.ContainsAny(c.MCPPath, " {}?#") &&
+	require(matches(`/[A-Za-z0-9._~/-]*`, c.MCPPath) && path.Clean(c.MCPPath) == c.MCPPath &&
 		c.MCPPath != HealthPath && c.MCPPath != ReadyPath, "MCPPath")
 	require(c.SessionIdleTimeout > 0 && c.SessionIdleTimeout%time.Millisecond == 0, "SessionIdleTimeout")
 	require(c.SessionMaxLifetime > 0 && c.SessionMaxLifetime%time.Millisecond == 0, "SessionMaxLifetime")
 	require(c.SessionMaxSize > 0, "SessionMaxSize")
 	require(c.MaxSessions > 0, "MaxSessions")
+	require(utf8.RuneCountInString(c.DefaultProject) <= 255 && !strings.ContainsFunc(c.DefaultProject, unicode.IsControl), "DefaultProject")
 	require(c.ActiveProjectURL == "" || isURL(c.ActiveProjectURL, "http", "https"), "ActiveProjectURL")
 	for _, host := range c.AllowedHosts {
 		require(isHost(host), "AllowedHosts")
@@ -146,6 +152,15 @@ func (c Config) Loopback() bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+func matches(pattern, text string) bool {
+	return regexp.MustCompile(`^` + pattern + `$`).MatchString(text)
+}
+
+func isRedisURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && isURL(text, "redis", "rediss") && matches(`/?[0-9]*`, u.Path)
 }
 
 func isURL(text string, schemes ...string) bool {

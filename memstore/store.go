@@ -17,8 +17,9 @@ import (
 // few hundred bytes, somewhat under a gigabyte.
 const DefaultMaxSessions = 1_000_000
 
-// Store is a [mcpsession.SessionStore] in memory. Get takes no lock, and no
-// method waits for expired sessions to be cleared away.
+// Store is a [mcpsession.SessionStore] in memory. Get takes no lock and never
+// waits for expired sessions to be cleared away; Count does, and Create when the
+// store is full.
 type Store struct {
 	limits      mcpsession.Limits
 	maxSessions int64

@@ -2,9 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/mcpsession/mcpsession"
 	"github.com/redis/go-redis/v9"
@@ -26,10 +26,13 @@ func storageError(err error) error {
 // isRefusal reports whether the server answered in a way that waiting will not
 // change, such as to wrong credentials.
 func isRefusal(err error) bool {
-	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "ERR"} {
+	for _, prefix := range []string{"NOAUTH", "WRONGPASS", "NOPERM", "AUTH ", "invalid password", "DB index"} {
 		if redis.HasErrorPrefix(err, prefix) {
 			return true
 		}
 	}
-	return strings.Contains(err.Error(), "x509:") || strings.Contains(err.Error(), "tls:")
+	var certificate *tls.CertificateVerificationError
+	var header tls.RecordHeaderError
+	var alert tls.AlertError
+	return errors.As(err, &certificate) || errors.As(err, &header) || errors.As(err, &alert)
 }

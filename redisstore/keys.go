@@ -11,8 +11,8 @@ import (
 
 // buckets is the number of hash slots that sessions are spread over. All keys
 // of one session, and the index it stands in, share a slot, so that a script
-// can change them together; 1024 slots spread within 7 % over 12 cluster
-// shards. Sessions of a fleet that disagrees about it would not find each
+// can change them together; over 12 equal cluster shards they spread
+// within 9 %. Sessions of a fleet that disagrees about it would not find each
 // other, so it never changes.
 const buckets = 1024
 

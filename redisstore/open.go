@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -129,14 +130,18 @@ func dial(url string, o Options) (*redis.Client, error) {
 		}
 		opt.TLSConfig = config
 	}
-	opt.ContextTimeoutEnabled = true // else deadlines are ignored
-	opt.PoolSize = o.PoolSize
-	if opt.PoolSize == 0 {
-		opt.PoolSize = 256
+	if o.PoolSize < 0 {
+		return nil, fmt.Errorf("a pool of %d connections is out of range: at least 1 is needed", o.PoolSize)
 	}
-	// An outage should be reported while a client still waits for the answer.
-	opt.DialTimeout, opt.DialerRetries = 2*time.Second, 1
-	opt.ReadTimeout, opt.WriteTimeout, opt.MaxRetries = 2*time.Second, 2*time.Second, 2
+	opt.ContextTimeoutEnabled = true // else deadlines are ignored
+	// What the URL's query sets, counts. Otherwise an outage should be reported
+	// while a client still waits for the answer.
+	opt.PoolSize = cmp.Or(opt.PoolSize, o.PoolSize, 256)
+	opt.DialTimeout = cmp.Or(opt.DialTimeout, 2*time.Second)
+	opt.ReadTimeout = cmp.Or(opt.ReadTimeout, 2*time.Second)
+	opt.WriteTimeout = cmp.Or(opt.WriteTimeout, 2*time.Second)
+	opt.MaxRetries = cmp.Or(opt.MaxRetries, 2)
+	opt.DialerRetries = 1
 	opt.ClientName = "mcpsession"
 	opt.DisableIdentity = true // CLIENT SETINFO is unknown to Redis 7.0
 	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -146,16 +151,16 @@ func dial(url string, o Options) (*redis.Client, error) {
 // checkServer waits for the server and checks that it is one we can use.
 func checkServer(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
 	if err := await(ctx, client, log); err != nil {
-		return fmt.Errorf("Redis at %s: %w", address(client), err)
+		return fmt.Errorf("the server at %s: %w", address(client), err)
 	}
-	info, err := client.Info(ctx, "server", "memory", "replication").Result()
+	info, err := client.Info(ctx).Result() // several sections at once need Redis 7
 	if err != nil {
 		log.Warn("Redis does not say which version it is and how it evicts keys", "error", err)
 		return nil
 	}
 	facts := parseInfo(info)
 	if err := errors.Join(checkVersion(facts), checkRole(facts, client)); err != nil {
-		return fmt.Errorf("Redis at %s: %w", address(client), err)
+		return fmt.Errorf("the server at %s: %w", address(client), err)
 	}
 	if policy := facts["maxmemory_policy"]; policy != "" && policy != "noeviction" {
 		log.Warn("Redis may evict live sessions when it runs out of memory: set maxmemory-policy to noeviction",
@@ -167,18 +172,23 @@ func checkServer(ctx context.Context, client redis.UniversalClient, log *slog.Lo
 // await pings until the server answers, refuses, or ctx ends.
 func await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
 	pause := 50 * time.Millisecond
+	var last error // before ctx ended, so it says what is wrong
 	for {
 		err := client.Ping(ctx).Err()
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil && last != nil {
+			return fmt.Errorf("%w: %w", storageError(ctx.Err()), last)
+		}
+		last = err
 		if isRefusal(err) {
 			return fmt.Errorf("refused: %w", err)
 		}
 		log.Info("Redis is not reachable yet", "address", address(client), "retry_in", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
-			return storageError(err)
+			return fmt.Errorf("%w: %w", storageError(ctx.Err()), last)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 2*time.Second)

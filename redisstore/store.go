@@ -128,6 +128,12 @@ func (s *Store) touch(ctx context.Context, id mcpsession.ID) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
+	if a.outcome != done { // we can read it, and the script could not
+		return record{}, fmt.Errorf("%w: its header is malformed", errCorrupt)
+	}
+	if !r.opens(id) {
+		return record{}, mcpsession.ErrNotFound
+	}
 	r.session.LastUsedAt = a.time
 	s.touched.remember(id.Ref(), sent, a.time, r.session.IdleTimeout)
 	return r, nil
@@ -162,12 +168,10 @@ func (s *Store) update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 		if err != nil {
 			return mcpsession.Session{}, err
 		}
-		if newer == "" {
+		if newer == nil {
 			return after, nil
 		}
-		if before, err = decode(newer, id.Ref()); err != nil {
-			return mcpsession.Session{}, err
-		}
+		before = *newer
 	}
 	return mcpsession.Session{}, fmt.Errorf("%w: others were faster %d times", mcpsession.ErrConflict, attempts)
 }
@@ -185,30 +189,32 @@ func fixed(before, after mcpsession.Session) mcpsession.Session {
 }
 
 // replace stores after in place of the revision that it was made from, and
-// completes it; or returns the stored value, if that has another revision.
-func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, after *mcpsession.Session) (newer string, err error) {
+// completes it; or returns the stored session, if that has another revision.
+func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, after *mcpsession.Session) (newer *record, err error) {
 	content, err := encodeContent(*after)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	sent := time.Now()
 	a, err := s.run(ctx, s.scripts.update, id, writer.name, strconv.FormatUint(after.Revision, 10), content)
 	switch {
 	case err != nil:
 		writer.retire()
-		return "", err
+		return nil, err
 	case a.outcome == absent:
 		s.touched.forget(id.Ref())
-		return "", mcpsession.ErrNotFound
+		return nil, mcpsession.ErrNotFound
 	case a.outcome == differs:
-		return a.value, nil
+		r, err := decode(a.value, id.Ref())
+		r.session.LastUsedAt = a.time
+		return &r, err
 	case a.outcome != done:
-		return "", a.unexpected()
+		return nil, a.unexpected()
 	}
 	after.Revision++
 	after.LastUsedAt = a.time
 	s.touched.remember(id.Ref(), sent, a.time, after.IdleTimeout)
-	return "", nil
+	return nil, nil
 }
 
 // Delete implements [mcpsession.SessionStore].

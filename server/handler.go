@@ -45,7 +45,7 @@ type Handler struct {
 	logger *slog.Logger
 	inner  http.Handler
 
-	streams    context.Context // ends when GET streams must
+	streams    context.Context // ends when long streams must
 	endStreams context.CancelFunc
 }
 
@@ -71,7 +71,8 @@ func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, o Options) (*H
 	return h, nil
 }
 
-// EndStreams closes all GET streams, and lets no new one open. Their sessions
+// EndStreams closes all GET and subscriptions/listen streams, and lets no new
+// one open. Their sessions
 // live on, and clients open their streams again elsewhere. Give it to
 // [http.Server.RegisterOnShutdown], since Shutdown waits for open streams.
 func (h *Handler) EndStreams() { h.endStreams() }

@@ -18,7 +18,8 @@ import (
 func ServeStdio(ctx context.Context, mcp *mcpserver.MCPServer, store mcpsession.SessionStore, in io.Reader, out io.Writer) error {
 	p := &processSession{store: store}
 	mcp.Use(p.middleware)
-	err := mcpserver.NewStdioServer(mcp).Listen(ctx, in, out)
+	x := newExchange(ctx, in, out)
+	err := mcpserver.NewStdioServer(mcp).Listen(ctx, x, x)
 	// ctx may have ended, and its session should not outlive the process by a day.
 	ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

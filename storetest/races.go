@@ -132,6 +132,9 @@ func updateNewest(c *contract) {
 				c.Error(err)
 			}
 		}
+		if s.LastUsedAt.IsZero() {
+			c.Errorf("in call %d the session has no LastUsedAt", calls)
+		}
 		return increment(s, "n")
 	})
 	if err != nil {
@@ -206,6 +209,7 @@ func updateDelete(c *contract) {
 }
 
 func mixedOperations(c *contract) {
+	const each = 5 // operations of each goroutine
 	stores := []mcpsession.SessionStore{c.open(), c.open()}
 	var ids []mcpsession.ID
 	for i := range 3 {
@@ -213,7 +217,7 @@ func mixedOperations(c *contract) {
 	}
 	c.race(10*len(ids), func(i int) {
 		session := i % len(ids)
-		for range rounds {
+		for range each {
 			if err := c.add(stores[i%2], ids[session], "n"); err != nil {
 				c.Error(err)
 			}
@@ -224,7 +228,7 @@ func mixedOperations(c *contract) {
 		}
 	})
 	for i, id := range ids {
-		c.counts(stores[i%2], id, "n", 10*rounds)
+		c.counts(stores[i%2], id, "n", 10*each)
 	}
 	c.live(stores[0], ids...)
 }

@@ -1,12 +1,12 @@
 package tools
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -14,9 +14,12 @@ import (
 // decode reads a call's arguments into args, a pointer to a struct, and returns
 // the session handle among them. Its errors tell a model how to correct itself.
 func decode(tool mcp.Tool, request mcp.CallToolRequest, args any) (handle string, err error) {
-	raw, err := json.Marshal(request.GetArguments())
-	if err != nil {
-		return "", fmt.Errorf("the arguments of %s are not JSON: %w", tool.Name, err)
+	raw := request.Params.RawArguments // as sent: numbers keep all their digits
+	if len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	if !utf8.Valid(raw) {
+		return "", fmt.Errorf("the arguments of %s are not valid UTF-8", tool.Name)
 	}
 	given := make(map[string]json.RawMessage)
 	if err := json.Unmarshal(raw, &given); err != nil {
@@ -36,7 +39,7 @@ func decode(tool mcp.Tool, request mcp.CallToolRequest, args any) (handle string
 		Session *string `json:"session"`
 	}{&handle}} {
 		var wrong *json.UnmarshalTypeError
-		switch err := json.NewDecoder(bytes.NewReader(raw)).Decode(target); {
+		switch err := json.Unmarshal(raw, target); {
 		case errors.As(err, &wrong):
 			return "", fmt.Errorf("the argument %q of %s must be a %s, not a %s", wrong.Field, tool.Name, wrong.Type, wrong.Value)
 		case err != nil:

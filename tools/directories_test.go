@@ -169,3 +169,16 @@ func TestAConfigThatCannotBeUsedIsNamedAndTheDirectorySetAllTheSame(t *testing.T
 		})
 	}
 }
+
+func TestADirectoryThatIsNotUTF8IsRefused(t *testing.T) {
+	e := serve(t, setup{}) // no Finder: stored, not looked at
+	p := e.legacy(t)
+	for _, directory := range []string{"\"/a\xff\"", `"/a\ud800"`} {
+		if a := p.call("set_working_directory", `{"directory":`+directory+`}`); !a.isError || !strings.Contains(a.text, "UTF-8") {
+			t.Errorf("%q is answered %s", directory, a.text)
+		}
+	}
+	if s := e.stored(t, p.ref()); s.WorkingDirectory != "" {
+		t.Errorf("%q is stored", s.WorkingDirectory)
+	}
+}

@@ -3,6 +3,8 @@ package tools
 import (
 	"context"
 	"errors"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
@@ -97,6 +99,10 @@ func (t *toolset) setDirectory(ctx context.Context, live *mcpsession.Live, args 
 
 // checkDirectory looks at the disk only where a Finder may.
 func (t *toolset) checkDirectory(directory string) (string, error) {
+	// What is left of an escape like \ud800, which stands for no character.
+	if strings.ContainsRune(directory, utf8.RuneError) {
+		return "", errors.New("the directory is not valid UTF-8")
+	}
 	if t.Finder == nil {
 		return project.CheckPath(directory)
 	}

@@ -1,11 +1,14 @@
 package tools_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
 	"github.com/mcpsession/mcpsession"
 )
 
@@ -104,6 +107,30 @@ func TestAModernCallWithoutAHandleIsToldToCreateASession(t *testing.T) {
 	}
 	if n := e.count(t); n != 0 {
 		t.Errorf("calls that failed left %d sessions", n)
+	}
+}
+
+func TestAModernCallNeverUsesAnyOtherSessionThanItsHandles(t *testing.T) {
+	store := memory(t, mcpsession.DefaultLimits(), 100)
+	id := mcpsession.NewSessionID()
+	own, err := store.Create(t.Context(), id, mcpsession.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As of a transport that finds a session for every call.
+	found := func(next mcpserver.ToolHandlerFunc) mcpserver.ToolHandlerFunc {
+		return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return next(mcpsession.NewContext(ctx, mcpsession.NewLive(store, id, own)), request)
+		}
+	}
+	e := serve(t, setup{store: store, options: []mcpserver.ServerOption{mcpserver.WithToolHandlerMiddleware(found)}})
+	p := connect(t, e.url, mcp.ProtocolVersion20260728,
+		transport.WithHTTPHeaders(map[string]string{"Mcp-Session-Id": id.Token()}))
+	if text := p.refused("get_session", `{}`); !strings.Contains(text, "create_session") {
+		t.Errorf("a call without a handle is answered %q", text)
+	}
+	if set := p.done("set_working_directory", `{"directory":"/checkout"}`); set.field("session_id") == own.Ref.String() {
+		t.Errorf("a call without a handle set the directory of another session: %s", set.structured)
 	}
 }
 

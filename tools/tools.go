@@ -110,7 +110,7 @@ func (t *toolset) failure(tool string, err error) *mcp.CallToolResult {
 		return mcp.NewToolResultError("Nothing was stored: the server keeps as many sessions as it may. End a session that is no longer needed with end_session, or try again later.")
 	case errors.Is(err, mcpsession.ErrConflict):
 		return mcp.NewToolResultError("Nothing was stored: other calls changed the session at the same moment. Try again.")
-	case errors.Is(err, mcpsession.ErrUnavailable), errors.Is(err, mcpsession.ErrUnsupportedVersion):
+	case errors.Is(err, mcpsession.ErrUnavailable), errors.Is(err, mcpsession.ErrUnsupportedVersion), errors.Is(err, context.DeadlineExceeded):
 		t.Logger.Error("session store failed", "tool", tool, "error", err)
 		return mcp.NewToolResultError("The session store cannot be reached right now. This says nothing about the session, which is not lost: try the same call again in a few seconds.")
 	}
@@ -122,7 +122,7 @@ func (t *toolset) failure(tool string, err error) *mcp.CallToolResult {
 func describe(name, title, description string, hints mcp.ToolAnnotation, properties ...mcp.ToolOption) mcp.Tool {
 	hints.Title = title
 	hints.OpenWorldHint = mcp.ToBoolPtr(false)
-	options := append([]mcp.ToolOption{mcp.WithDescription(description), mcp.WithToolAnnotation(hints)}, properties...)
+	options := append([]mcp.ToolOption{mcp.WithToolTitle(title), mcp.WithDescription(description), mcp.WithToolAnnotation(hints)}, properties...)
 	return mcp.NewTool(name, options...)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/mcpsession/mcpsession"
 )
 
-// maxKey bounds the length of a key, in bytes.
+// maxKey bounds the length of a key, in characters, as JSON Schema counts.
 const maxKey = 256
 
 type keyArgs struct {
@@ -64,10 +64,8 @@ func checkKey(key string) error {
 	switch {
 	case key == "":
 		return errors.New("the key is empty: name the value, for instance \"plan\"")
-	case len(key) > maxKey:
-		return fmt.Errorf("the key has %d bytes, and %d are allowed: choose a shorter one", len(key), maxKey)
-	case !utf8.ValidString(key):
-		return errors.New("the key is not valid UTF-8")
+	case utf8.RuneCountInString(key) > maxKey:
+		return fmt.Errorf("the key has %d characters, and %d are allowed: choose a shorter one", utf8.RuneCountInString(key), maxKey)
 	}
 	return nil
 }

@@ -74,8 +74,8 @@ func TestArgumentsThatDoNotFitAreExplainedAndStoreNothing(t *testing.T) {
 		{"set_value", `{"value":1}`, []string{`"key"`, "key (required), session, value (required)"}},
 		{"set_value", `{}`, []string{"key (required)"}},
 		{"set_value", `null`, []string{"key (required)"}},
-		{"set_value", `[]`, []string{"key (required)"}},
-		{"set_value", `"k"`, []string{"key (required)"}},
+		{"set_value", `[]`, []string{"one JSON object"}},
+		{"set_value", `"k"`, []string{"one JSON object"}},
 		{"set_value", `{"key":"k","value":1,"ttl":5}`, []string{`no argument "ttl"`, "key (required), session, value (required)"}},
 		{"set_value", `{"Key":"k","value":1}`, []string{`no argument "Key"`}},
 		{"set_value", `{"key":"k","value":1,"Value":2}`, []string{`no argument "Value"`}},
@@ -151,4 +151,16 @@ func TestAFullServerSaysSo(t *testing.T) {
 	}
 	p.done("end_session", fmt.Sprintf(`{"session":%q}`, first))
 	p.done("create_session", `{}`)
+}
+
+func TestBigNumbersComeBackUnchanged(t *testing.T) {
+	p := serve(t, setup{}).legacy(t)
+	for _, value := range []string{`12345678901234567890`, `9007199254740993`, `-9223372036854775808`, `0.10000000000000000555`, `1.0`, `{"id":[12345678901234567890]}`} {
+		p.done("set_value", fmt.Sprintf(`{"key":"k","value":%s}`, value))
+		p.done("get_value", `{"key":"k"}`).is(fmt.Sprintf(`{"key":"k","found":true,"value":%s}`, value))
+	}
+}
+
+func TestAKeyThatTheSchemaAllowsIsTaken(t *testing.T) {
+	serve(t, setup{options: validating}).legacy(t).done("set_value", fmt.Sprintf(`{"key":%q,"value":1}`, strings.Repeat("é", 200)))
 }

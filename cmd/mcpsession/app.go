@@ -52,7 +52,7 @@ func openStore(ctx context.Context, c config.Config, log *slog.Logger) (sessions
 		PoolSize: c.RedisPoolSize,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
 	log.Info("sessions are kept in Redis", "prefix", c.RedisPrefix)
 	return store, nil

@@ -32,7 +32,7 @@ func main() {
 }
 
 func command() *cli.Command {
-	return &cli.Command{
+	root := &cli.Command{
 		Name:            "mcpsession",
 		Usage:           "an MCP server whose sessions any replica can serve",
 		UsageText:       "mcpsession [command]",
@@ -49,10 +49,14 @@ func command() *cli.Command {
 				return err
 			})},
 		},
-		// Errors are printed once, by main.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
-		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },
 	}
+	// Errors are printed once, by main, and nothing of them on standard output,
+	// which may be the protocol's.
+	for _, c := range append(root.Commands, root) {
+		c.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err }
+	}
+	return root
 }
 
 // configured makes an action of a function that needs the configuration.
