@@ -102,6 +102,21 @@ func (s Session) Clone() Session {
 	return s
 }
 
+// Revise returns the revision after s that Update stores at the time now, once
+// its function has made changed of s: what it may not change is as in s. The
+// result shares no memory with changed. It is for stores.
+func (s Session) Revise(changed Session, now time.Time) Session {
+	next := changed.Clone()
+	next.Ref = s.Ref
+	next.Owner = s.Owner
+	next.CreatedAt = s.CreatedAt
+	next.ExpiresAt = s.ExpiresAt
+	next.IdleTimeout = s.IdleTimeout
+	next.LastUsedAt = now
+	next.Revision = s.Revision + 1
+	return next
+}
+
 // Size is the number of bytes that [Limits.MaxSize] bounds: the length of
 // everything whose length a client or an application chooses.
 func (s Session) Size() int {

@@ -132,3 +132,16 @@ func (l Limits) Check(id ID, s Session) error {
 	}
 	return s.wellFormed()
 }
+
+// Begin returns s as Create stores it under id at the time now, sharing no
+// memory with s. It is for stores.
+func (l Limits) Begin(id ID, s Session, now time.Time) Session {
+	s = s.Clone()
+	s.Ref = id.Ref()
+	s.CreatedAt = now
+	s.LastUsedAt = now
+	s.ExpiresAt = now.Add(l.MaxLifetime)
+	s.IdleTimeout = l.IdleTimeout
+	s.Revision = 1
+	return s
+}

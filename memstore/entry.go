@@ -28,13 +28,7 @@ type entry struct {
 }
 
 func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, start time.Time, now time.Duration) *entry {
-	s = s.Clone()
-	s.Ref = id.Ref()
-	s.CreatedAt = start.Add(now)
-	s.LastUsedAt = s.CreatedAt
-	s.ExpiresAt = s.CreatedAt.Add(limits.MaxLifetime)
-	s.IdleTimeout = limits.IdleTimeout
-	s.Revision = 1
+	s = limits.Begin(id, s, start.Add(now))
 	e := &entry{
 		ref:    id.Ref(),
 		digest: id.Digest(),
@@ -45,20 +39,6 @@ func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, 
 	e.deadline.Store(int64(min(now+e.idle, e.last)))
 	e.session.Store(&s)
 	return e
-}
-
-// revise returns what to store after change turned before into next: all that
-// an Update may change, and nothing else.
-func revise(before *mcpsession.Session, next mcpsession.Session, now time.Time) *mcpsession.Session {
-	after := next.Clone()
-	after.Ref = before.Ref
-	after.Owner = before.Owner
-	after.CreatedAt = before.CreatedAt
-	after.ExpiresAt = before.ExpiresAt
-	after.IdleTimeout = before.IdleTimeout
-	after.LastUsedAt = now
-	after.Revision = before.Revision + 1
-	return &after
 }
 
 // read returns a copy of the newest revision, last used at the given time.

@@ -125,8 +125,8 @@ func (s *Store) Update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 			return fail(err)
 		}
 		now = s.now()
-		after := revise(before, next, s.start.Add(now))
-		if !e.session.CompareAndSwap(before, after) {
+		after := before.Revise(next, s.start.Add(now))
+		if !e.session.CompareAndSwap(before, &after) {
 			continue
 		}
 		// The write is an access too. If the session ended while change ran,

@@ -66,13 +66,7 @@ func (s *Store) create(ctx context.Context, id mcpsession.ID, session mcpsession
 	case a.outcome != done:
 		return session, a.unexpected()
 	}
-	session = session.Clone()
-	session.Ref = id.Ref()
-	session.CreatedAt = a.time
-	session.LastUsedAt = a.time
-	session.ExpiresAt = a.time.Add(s.limits.MaxLifetime)
-	session.IdleTimeout = s.limits.IdleTimeout
-	session.Revision = 1
+	session = s.limits.Begin(id, session, a.time)
 	s.touched.remember(id.Ref(), sent, a.time, session.IdleTimeout)
 	return session, nil
 }
@@ -163,58 +157,43 @@ func (s *Store) update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 		if err := s.limits.Check(id, after); err != nil {
 			return mcpsession.Session{}, err
 		}
-		after = fixed(before.session, after)
-		newer, err := s.replace(ctx, id, writer, &after)
+		stored, newer, err := s.replace(ctx, id, writer, before.session, after)
 		if err != nil {
 			return mcpsession.Session{}, err
 		}
 		if newer == nil {
-			return after, nil
+			return stored, nil
 		}
 		before = *newer
 	}
 	return mcpsession.Session{}, fmt.Errorf("%w: others were faster %d times", mcpsession.ErrConflict, attempts)
 }
 
-// fixed returns after with everything that an Update may not change as it was.
-func fixed(before, after mcpsession.Session) mcpsession.Session {
-	after = after.Clone()
-	after.Ref = before.Ref
-	after.Owner = before.Owner
-	after.CreatedAt = before.CreatedAt
-	after.ExpiresAt = before.ExpiresAt
-	after.IdleTimeout = before.IdleTimeout
-	after.Revision = before.Revision
-	return after
-}
-
-// replace stores after in place of the revision that it was made from, and
-// completes it; or returns the stored session, if that has another revision.
-func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, after *mcpsession.Session) (newer *record, err error) {
-	content, err := encodeContent(*after)
+// replace stores after as the revision that follows before, and returns it as
+// stored; or it returns the stored session, if that is no longer at before.
+func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, before, after mcpsession.Session) (stored mcpsession.Session, newer *record, err error) {
+	content, err := encodeContent(before.Revise(after, time.Time{}))
 	if err != nil {
-		return nil, err
+		return stored, nil, err
 	}
 	sent := time.Now()
-	a, err := s.run(ctx, s.scripts.update, id, writer.name, strconv.FormatUint(after.Revision, 10), content)
+	a, err := s.run(ctx, s.scripts.update, id, writer.name, strconv.FormatUint(before.Revision, 10), content)
 	switch {
 	case err != nil:
 		writer.retire()
-		return nil, err
+		return stored, nil, err
 	case a.outcome == absent:
 		s.touched.forget(id.Ref())
-		return nil, mcpsession.ErrNotFound
+		return stored, nil, mcpsession.ErrNotFound
 	case a.outcome == differs:
 		r, err := decode(a.value, id.Ref())
 		r.session.LastUsedAt = a.time
-		return &r, err
+		return stored, &r, err
 	case a.outcome != done:
-		return nil, a.unexpected()
+		return stored, nil, a.unexpected()
 	}
-	after.Revision++
-	after.LastUsedAt = a.time
-	s.touched.remember(id.Ref(), sent, a.time, after.IdleTimeout)
-	return nil, nil
+	s.touched.remember(id.Ref(), sent, a.time, before.IdleTimeout)
+	return before.Revise(after, a.time), nil, nil
 }
 
 // Delete implements [mcpsession.SessionStore].
