@@ -37,8 +37,8 @@ lint: ## gofmt, go mod tidy -diff, vet and staticcheck of every module
 		{ echo "gofmt -w these: $$unformatted" >&2; exit 1; }
 	$(call each,go mod tidy -diff)
 	cd .ci/tools && go mod tidy -diff
-	$(call each,go vet -tags long ./...)
-	$(call each,$(STATICCHECK) -tags long ./...)
+	$(call each,go vet -tags long,compose ./...)
+	$(call each,$(STATICCHECK) -tags long,compose ./...)
 
 .PHONY: unit
 unit: ## unit tests, without Redis, with -race
@@ -47,6 +47,10 @@ unit: ## unit tests, without Redis, with -race
 .PHONY: integration
 integration: ## real processes, a real redis-server, with -race
 	$(call integration,-timeout 10m)
+
+.PHONY: compose-test
+compose-test: ## docker-compose.yml in a Docker engine; SKIPPED without one, unless COMPOSE_TEST_STRICT=1
+	@scripts/compose-test.sh
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module

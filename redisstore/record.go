@@ -1,9 +1,7 @@
 package redisstore
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,9 +15,9 @@ import (
 // predecessor's too, and learns to read before any release begins to write.
 //
 // A stored session is one string: a header line, which the scripts read and
-// write, and the content, which only this package does.
+// write, and the content (content.go), which only this package does.
 //
-//	1 REVISION CREATED EXPIRES IDLE WRITTEN REF DIGEST[,DIGEST] WRITER:REVISION:TIME[,...] \n {content as JSON}
+//	1 REVISION CREATED EXPIRES IDLE WRITTEN REF DIGEST[,DIGEST] WRITER:REVISION:TIME[,...] \n CONTENT
 //
 // Times are Unix milliseconds by the Redis server's clock, IDLE is in
 // milliseconds. EXPIRES is the absolute deadline; the idle deadline is the
@@ -47,11 +45,11 @@ func decode(value string, ref mcpsession.Ref) (record, error) {
 		return record{}, fmt.Errorf("%w: it has no schema version", errCorrupt)
 	}
 	header, content, ok := strings.Cut(value, "\n")
-	fields := strings.Split(header, " ")
-	if !ok || len(fields) != 9 {
+	fields, complete := splitHeader(header)
+	if !ok || !complete {
 		return record{}, fmt.Errorf("%w: its header is incomplete", errCorrupt)
 	}
-	if fields[6] != ref.String() {
+	if stored, err := mcpsession.ParseRef(fields[6]); err != nil || stored != ref {
 		return record{}, fmt.Errorf("%w: it is that of another session", errCorrupt)
 	}
 	var r record
@@ -73,8 +71,8 @@ func decode(value string, ref mcpsession.Ref) (record, error) {
 	r.session.IdleTimeout = time.Duration(numbers[4]) * time.Millisecond
 	r.written = millis(numbers[5])
 	for text := range strings.SplitSeq(fields[7], ",") {
-		var d mcpsession.Digest
-		if raw, err := base64.RawURLEncoding.Strict().DecodeString(text); err != nil || copy(d[:], raw) != len(d) || len(raw) != len(d) {
+		d, ok := decodeDigest(text)
+		if !ok {
 			return record{}, fmt.Errorf("%w: a digest in its header is malformed", errCorrupt)
 		}
 		r.digests = append(r.digests, d)
@@ -91,7 +89,30 @@ func (r record) opens(id mcpsession.ID) bool {
 	return open
 }
 
+// splitHeader returns the nine fields of a header.
+func splitHeader(header string) (fields [9]string, complete bool) {
+	n := 0
+	for field := range strings.SplitSeq(header, " ") {
+		if n == len(fields) {
+			return fields, false
+		}
+		fields[n] = field
+		n++
+	}
+	return fields, n == len(fields)
+}
+
 func encodeDigest(d mcpsession.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+
+// decodeDigest is strict, so that every digest has exactly one spelling.
+func decodeDigest(text string) (d mcpsession.Digest, ok bool) {
+	if len(text) != base64.RawURLEncoding.EncodedLen(len(d)) {
+		return d, false
+	}
+	// Decode skips CR and LF even when strict, so a shorter result is malformed.
+	n, err := base64.RawURLEncoding.Strict().Decode(d[:], []byte(text))
+	return d, err == nil && n == len(d)
+}
 
 func millis(n int64) time.Time { return time.UnixMilli(n).UTC() }
 
@@ -100,61 +121,4 @@ func millis(n int64) time.Time { return time.UnixMilli(n).UTC() }
 // same.
 func slack(idle time.Duration) time.Duration {
 	return time.Duration(idle.Milliseconds()/16) * time.Millisecond
-}
-
-// content is the part of a session that applications change. Its names are
-// short because every stored session repeats them.
-type content struct {
-	Owner            string                     `json:"o,omitempty"`
-	WorkingDirectory string                     `json:"d,omitempty"`
-	ConfigPath       string                     `json:"c,omitempty"`
-	ProjectID        string                     `json:"p,omitempty"`
-	LogLevel         string                     `json:"l,omitempty"`
-	ClientName       string                     `json:"cn,omitempty"`
-	ClientVersion    string                     `json:"cv,omitempty"`
-	ClientProtocol   string                     `json:"cp,omitempty"`
-	ClientCaps       string                     `json:"cc,omitempty"`
-	Values           map[string]json.RawMessage `json:"v,omitempty"`
-}
-
-func encodeContent(s mcpsession.Session) (string, error) {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false) // keeps the application's JSON as it is
-	err := e.Encode(content{
-		Owner:            s.Owner,
-		WorkingDirectory: s.WorkingDirectory,
-		ConfigPath:       s.ConfigPath,
-		ProjectID:        s.ProjectID,
-		LogLevel:         s.LogLevel,
-		ClientName:       s.Client.Name,
-		ClientVersion:    s.Client.Version,
-		ClientProtocol:   s.Client.ProtocolVersion,
-		ClientCaps:       s.Client.Capabilities,
-		Values:           s.Values,
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode the session: %w", err)
-	}
-	return strings.TrimSuffix(buf.String(), "\n"), nil
-}
-
-func decodeContent(text string, s *mcpsession.Session) error {
-	var c content
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	s.Owner = c.Owner
-	s.WorkingDirectory = c.WorkingDirectory
-	s.ConfigPath = c.ConfigPath
-	s.ProjectID = c.ProjectID
-	s.LogLevel = c.LogLevel
-	s.Client = mcpsession.Client{
-		Name:            c.ClientName,
-		Version:         c.ClientVersion,
-		ProtocolVersion: c.ClientProtocol,
-		Capabilities:    c.ClientCaps,
-	}
-	s.Values = c.Values
-	return nil
 }

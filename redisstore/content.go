@@ -1,0 +1,60 @@
+package redisstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/mcpsession/mcpsession"
+)
+
+// The content of a stored session is its text fields, in the order of texts
+// below, each as a netstring (LENGTH:TEXT, with the length in bytes), and then
+// the application's values as one JSON object, or nothing. Every read decodes
+// it, and JSON throughout took as long as the server took for the read.
+
+// texts returns the text fields of s in the order in which they are stored.
+func texts(s *mcpsession.Session) [9]*string {
+	return [...]*string{
+		&s.Owner, &s.WorkingDirectory, &s.ConfigPath, &s.ProjectID, &s.LogLevel,
+		&s.Client.Name, &s.Client.Version, &s.Client.ProtocolVersion, &s.Client.Capabilities,
+	}
+}
+
+func encodeContent(s mcpsession.Session) (string, error) {
+	var buf bytes.Buffer
+	for _, text := range texts(&s) {
+		buf.WriteString(strconv.Itoa(len(*text)))
+		buf.WriteByte(':')
+		buf.WriteString(*text)
+		buf.WriteByte(',')
+	}
+	if len(s.Values) > 0 {
+		e := json.NewEncoder(&buf)
+		e.SetEscapeHTML(false) // keeps the application's JSON as it is
+		if err := e.Encode(s.Values); err != nil {
+			return "", fmt.Errorf("encode the session's values: %w", err)
+		}
+	}
+	return strings.TrimSuffix(buf.String(), "\n"), nil
+}
+
+func decodeContent(content string, s *mcpsession.Session) error {
+	for _, text := range texts(s) {
+		length, rest, ok := strings.Cut(content, ":")
+		n, err := strconv.ParseUint(length, 10, 31)
+		if !ok || err != nil || uint64(len(rest)) <= n || rest[n] != ',' {
+			return fmt.Errorf("%w: a text field is malformed", errCorrupt)
+		}
+		*text, content = rest[:n], rest[n+1:]
+	}
+	if content == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(content), &s.Values); err != nil {
+		return fmt.Errorf("%w: its values: %w", errCorrupt, err)
+	}
+	return nil
+}
