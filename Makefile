@@ -2,18 +2,23 @@
 # make; redis-server comes from PATH or from scripts/redis-server.sh.
 
 # The modules of this repository, each a folder with a go.mod.
-MODULES := . integration
+MODULES := . integration bench
+
+# The build tags of tests that only some targets run; lint reads them all.
+TAGS := long,compose
 
 STATICCHECK = go tool -modfile='$(CURDIR)/.ci/tools/go.mod' staticcheck
 
 # each runs a command in every module and stops at the first failure.
 each = set -e; for module in $(MODULES); do (cd $$module; $(1)); done
 
-# integration runs the integration tests with the given flags. A failing
-# script fails the target, which REDIS_SERVER=$$(...) go test would not.
-# -count=1: go test cannot know that the server it starts has changed.
-integration = set -e; redis=$$(scripts/redis-server.sh); cd integration; \
-	REDIS_SERVER="$$redis" go test -race -count=1 $(1) ./...
+# redis runs commands with REDIS_SERVER set. A failing script fails the target,
+# which REDIS_SERVER=$$(...) go test would not.
+redis = set -e; REDIS_SERVER=$$(scripts/redis-server.sh); export REDIS_SERVER; $(1)
+
+# integration runs the integration tests with the given flags. -count=1: go test
+# cannot know that the server it starts has changed.
+integration = $(call redis,cd integration; go test -race -count=1 $(1) ./...)
 
 .PHONY: help
 help: ## list the targets
@@ -24,7 +29,7 @@ build: ## build ./mcpsession
 	go build -o mcpsession ./cmd/mcpsession
 
 .PHONY: test
-test: lint unit integration ## what every change must pass: lint, unit, integration
+test: lint unit bench-test integration ## what every change must pass: lint, unit, integration
 
 .PHONY: test-all
 test-all: ## the integration tests with the long ones (build tag long); needs npm
@@ -37,8 +42,8 @@ lint: ## gofmt, go mod tidy -diff, vet and staticcheck of every module
 		{ echo "gofmt -w these: $$unformatted" >&2; exit 1; }
 	$(call each,go mod tidy -diff)
 	cd .ci/tools && go mod tidy -diff
-	$(call each,go vet -tags long,compose ./...)
-	$(call each,$(STATICCHECK) -tags long,compose ./...)
+	$(call each,go vet -tags $(TAGS) ./...)
+	$(call each,$(STATICCHECK) -tags $(TAGS) ./...)
 
 .PHONY: unit
 unit: ## unit tests, without Redis, with -race
@@ -47,6 +52,14 @@ unit: ## unit tests, without Redis, with -race
 .PHONY: integration
 integration: ## real processes, a real redis-server, with -race
 	$(call integration,-timeout 10m)
+
+.PHONY: bench-test
+bench-test: ## every measurement in tiny sizes: does it still work?
+	$(call redis,cd bench; go test -count=1 ./...)
+
+.PHONY: bench
+bench: ## the stores side by side with their rivals, one table in under ten minutes
+	$(call redis,cd bench; go run .)
 
 .PHONY: compose-test
 compose-test: ## docker-compose.yml in a Docker engine; SKIPPED without one, unless COMPOSE_TEST_STRICT=1
