@@ -33,7 +33,7 @@ func newSession(n int) mcpsession.Session {
 }
 
 // content is a session's 300 bytes as a user of a store for plain bytes would
-// encode them; redisstore writes the same text.
+// encode them.
 func content(s mcpsession.Session) ([]byte, error) {
 	return json.Marshal(map[string]string{
 		"d": s.WorkingDirectory, "c": s.ConfigPath, "p": s.ProjectID, "l": s.LogLevel,
