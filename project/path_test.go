@@ -36,7 +36,7 @@ func TestCheckPathAccepts(t *testing.T) {
 		"/with space/é":   "/with space/é",
 		longest:           longest,
 		`C:\work\app`:     `C:\work\app`,
-		"c:/src/app":     "c:/src/app",
+		"c:/src/app":      "c:/src/app",
 		`\\server\share`:  `\\server\share`,
 		"/no/such/thing":  "/no/such/thing",
 		"/a/../../../etc": "/etc",
