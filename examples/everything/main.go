@@ -1,0 +1,123 @@
+// Command everything is an MCP server that uses every feature of the protocol:
+// tools with every kind of content, log and progress messages, resources with
+// subscriptions, prompts, completion, elicitation, sampling, roots. It has the
+// fixtures that the official MCP conformance suite asks for, and tools that show
+// on which replica something happened and for which session.
+//
+// It is configured by the environment variables of cmd/mcpsession, of which it
+// knows those about addresses, sessions, Redis, logging and stopping, and by
+// REPLICA_NAME, the name that its tools answer. With REDIS_URL set, any number of
+// copies of it behind a plain balancer are one server.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/config"
+	"github.com/mcpsession/mcpsession/memstore"
+	"github.com/mcpsession/mcpsession/redisstore"
+	"github.com/mcpsession/mcpsession/server"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "everything:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	c, err := config.Load(os.Environ())
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	listener, err := net.Listen("tcp", c.ListenAddr)
+	if err != nil {
+		return fmt.Errorf("LISTEN_ADDR=%q cannot be listened on: %w", c.ListenAddr, err)
+	}
+	defer listener.Close() // again, after Shutdown did
+	store, err := openStore(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	handler, err := newHandler(c, store, log)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, c, listener, handler, server.NewHealth(store), log)
+}
+
+// sessions is a store that is closed with the process.
+type sessions interface {
+	mcpsession.SessionStore
+	io.Closer
+}
+
+func openStore(ctx context.Context, c config.Config, log *slog.Logger) (sessions, error) {
+	limits := mcpsession.Limits{IdleTimeout: c.SessionIdleTimeout, MaxLifetime: c.SessionMaxLifetime, MaxSize: c.SessionMaxSize}
+	if c.RedisURL == "" {
+		return memstore.New(limits, c.MaxSessions)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.RedisConnectTimeout)
+	defer cancel()
+	return redisstore.Open(ctx, c.RedisURL, redisstore.Options{
+		Limits:   limits,
+		Prefix:   c.RedisPrefix,
+		Logger:   log,
+		PoolSize: c.RedisPoolSize,
+	})
+}
+
+// newHandler puts the MCP server on its transport. It is the only place that
+// knows both.
+func newHandler(c config.Config, store sessions, log *slog.Logger) (*server.Handler, error) {
+	e := newEverything(os.Getenv("REPLICA_NAME"))
+	return server.New(e.mcp, store, server.Options{
+		AllowedHosts:   c.AllowedHosts,
+		AllowedOrigins: c.AllowedOrigins,
+		Logger:         log,
+	})
+}
+
+// serve serves until ctx ends, then drains as cmd/mcpsession does. Sessions live
+// on in Redis.
+func serve(ctx context.Context, c config.Config, listener net.Listener, handler *server.Handler, health *server.Health, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle(c.MCPPath, handler)
+	mux.HandleFunc("GET "+config.HealthPath, health.Live)
+	mux.HandleFunc("GET "+config.ReadyPath, health.Ready)
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv.RegisterOnShutdown(handler.EndStreams)
+
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(listener) }()
+	log.Info("listening", "addr", listener.Addr().String(), "url", "http://"+listener.Addr().String()+c.MCPPath)
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	health.Drain()
+	time.Sleep(c.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("calls still ran after SHUTDOWN_TIMEOUT=%v and were cut off: %w", c.ShutdownTimeout, err), srv.Close())
+	}
+	return nil
+}
