@@ -1,6 +1,6 @@
 // Package balancer is a plain load balancer for tests: it chooses a replica
-// anew for every request, in turn, whatever connection that came on, and
-// tells which one answered.
+// anew for every request, in turn or at random, whatever connection that came
+// on, and tells which one answered.
 package balancer
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,7 @@ type Balancer struct {
 	next     int // index of the next request's replica
 	pinned   int // -1: none
 	failover bool
+	random   bool
 	last     int
 	hits     []int
 }
@@ -89,7 +91,7 @@ func (b *Balancer) Pin(i int) {
 	b.pinned = i
 }
 
-// Unpin goes back to taking turns.
+// Unpin goes back to taking turns, or to chance.
 func (b *Balancer) Unpin() { b.Pin(-1) }
 
 // SetFailover says whether a replica that refuses the connection is passed
@@ -98,6 +100,15 @@ func (b *Balancer) SetFailover(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failover = on
+}
+
+// SetRandom says whether replicas are chosen at random, or take turns (the
+// default). Turns can hide a fault: with two replicas and clients that send two
+// requests for each step, the same one gets every step.
+func (b *Balancer) SetRandom(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.random = on
 }
 
 // Replace puts another base URL in the place of replica i, as when a new
@@ -151,6 +162,9 @@ func (b *Balancer) choose(to string) ([]int, error) {
 	}
 	if forced >= 0 {
 		return []int{forced}, nil
+	}
+	if b.random {
+		b.next = rand.IntN(n)
 	}
 	order := []int{b.next}
 	for i := 1; i < n && b.failover; i++ {

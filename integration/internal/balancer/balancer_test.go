@@ -116,3 +116,31 @@ func TestStreamsPassAtOnceAndEndWithTheTest(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 }
+
+func TestAtRandomEveryReplicaGetsRequestsInNoOrder(t *testing.T) {
+	b, servers := start(t, 3)
+	b.SetRandom(true)
+	const requests = 200
+	inTurn, last := 0, -1
+	for range requests {
+		post(t, b, "")
+		if b.Last() == (last+1)%3 {
+			inTurn++
+		}
+		last = b.Last()
+	}
+	for i, hits := range b.Hits() {
+		if hits < requests/6 { // half of a third; one in a million runs gets less
+			t.Errorf("replica %d answered %d of %d requests", i, hits, requests)
+		}
+	}
+	if inTurn > requests*2/3 {
+		t.Errorf("%d of %d requests went to the next replica", inTurn, requests)
+	}
+	servers[0].Close()
+	for range 20 {
+		if status, _, _ := post(t, b, ""); status != http.StatusOK {
+			t.Errorf("with a replica down, a request is answered %d", status)
+		}
+	}
+}
