@@ -43,6 +43,14 @@ type Session struct {
 	// ("debug" to "emergency"), empty until it asks.
 	LogLevel string
 
+	// Tools names the tools that this session has besides everybody's, which
+	// only it can see. server.EnableTool writes it.
+	Tools []string
+
+	// Subscriptions are the URIs of the resources of whose changes the client
+	// asked to be told (resources/subscribe).
+	Subscriptions []string
+
 	// Values are the application's own: JSON text by key, which a store may
 	// return without insignificant white space. [Live.Set] and [Get] write and
 	// read them typed.
@@ -91,6 +99,8 @@ func (s Session) IdleExpiresAt() time.Time {
 
 // Clone returns a copy that shares no memory with s.
 func (s Session) Clone() Session {
+	s.Tools = clone(s.Tools)
+	s.Subscriptions = clone(s.Subscriptions)
 	if len(s.Values) == 0 {
 		s.Values = nil
 		return s
@@ -100,6 +110,14 @@ func (s Session) Clone() Session {
 		s.Values[key] = slices.Clone(value)
 	}
 	return s
+}
+
+// clone makes a list without items nil, as it is after it was stored.
+func clone(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return slices.Clone(list)
 }
 
 // Revise returns the revision after s that Update stores at the time now, once
@@ -122,6 +140,11 @@ func (s Session) Revise(changed Session, now time.Time) Session {
 func (s Session) Size() int {
 	n := len(s.Owner) + len(s.WorkingDirectory) + len(s.ConfigPath) + len(s.ProjectID) + len(s.LogLevel) +
 		len(s.Client.Name) + len(s.Client.Version) + len(s.Client.ProtocolVersion) + len(s.Client.Capabilities)
+	for _, list := range [][]string{s.Tools, s.Subscriptions} {
+		for _, item := range list {
+			n += len(item)
+		}
+	}
 	for key, value := range s.Values {
 		n += len(key) + len(value)
 	}
@@ -144,6 +167,16 @@ func (s Session) wellFormed() error {
 	} {
 		if !utf8.ValidString(field.value) {
 			return fmt.Errorf("%w: the %s is not valid UTF-8", ErrInvalid, field.name)
+		}
+	}
+	for _, list := range []struct {
+		name  string
+		items []string
+	}{{"tool name", s.Tools}, {"subscription", s.Subscriptions}} {
+		for _, item := range list.items {
+			if !utf8.ValidString(item) {
+				return fmt.Errorf("%w: the %s %q is not valid UTF-8", ErrInvalid, list.name, item)
+			}
 		}
 	}
 	for key, value := range s.Values {

@@ -22,7 +22,7 @@ func header(id mcpsession.ID) []string {
 }
 
 // empty is the content of a session that holds nothing.
-const empty = "0:,0:,0:,0:,0:,0:,0:,0:,0:,"
+const empty = "0:,0:,0:,0:,0:,0:,0:,0:,0:,0:,0:,"
 
 func stored(fields []string, content string) string {
 	return strings.Join(fields, " ") + "\n" + content
@@ -39,13 +39,14 @@ func TestDecodeReadsWhatIsStored(t *testing.T) {
 	id, handle := mcpsession.NewSessionID(), mcpsession.NewHandle()
 	fields := with(id, 7, encodeDigest(id.Digest())+","+encodeDigest(handle.Digest()))
 	r, err := decode(stored(fields, `5:owner,4:/src,11:/src/c.json,2:p1,5:debug,11:claude-code,3:2.0,10:2025-11-25,2:{},`+
-		`{"n":1,"s":"a\nb"}`), id.Ref())
+		`5:["t"],11:["a:/","b"],{"n":1,"s":"a\nb"}`), id.Ref())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := mcpsession.Session{
 		Ref: id.Ref(), Owner: "owner", WorkingDirectory: "/src", ConfigPath: "/src/c.json", ProjectID: "p1", LogLevel: "debug",
-		Client:      mcpsession.Client{Name: "claude-code", Version: "2.0", ProtocolVersion: "2025-11-25", Capabilities: "{}"},
+		Client: mcpsession.Client{Name: "claude-code", Version: "2.0", ProtocolVersion: "2025-11-25", Capabilities: "{}"},
+		Tools:  []string{"t"}, Subscriptions: []string{"a:/", "b"},
 		Values:      map[string]json.RawMessage{"n": json.RawMessage("1"), "s": json.RawMessage(`"a\nb"`)},
 		CreatedAt:   time.UnixMilli(1700000000000).UTC(),
 		ExpiresAt:   time.UnixMilli(1700604800000).UTC(),
@@ -101,6 +102,8 @@ func TestDecodeRefusesWhatIsNotASessionOfThisSchema(t *testing.T) {
 		{"a text of negative length", stored(header(id), "-1:,"+empty[3:]), errCorrupt},
 		{"a text of huge length", stored(header(id), "99999999999999999999:,"+empty[3:]), errCorrupt},
 		{"a content twice", good + empty, errCorrupt},
+		{"a list that is none", stored(header(id), strings.Repeat("0:,", 9)+"2:{},0:,"), errCorrupt},
+		{"a list cut short", stored(header(id), strings.Repeat("0:,", 10)+`3:["a",`), errCorrupt},
 		{"values that are no object", stored(header(id), empty+`[1]`), errCorrupt},
 		{"values cut short", stored(header(id), empty+`{"a":1`), errCorrupt},
 		{"one field less", stored(header(id)[:8], empty), errCorrupt},

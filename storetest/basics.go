@@ -33,6 +33,8 @@ func full() mcpsession.Session {
 			Name: "tester", Version: "1.2.3", ProtocolVersion: "2025-11-25",
 			Capabilities: `{"roots":{"listChanged":true},"x":"\u0000 "}`,
 		},
+		Tools:         []string{"one", "", "t,w\"o\n"},
+		Subscriptions: []string{"test://a b/<&>", "file:///\u00fc"},
 		Values: map[string]json.RawMessage{
 			"n": json.RawMessage(`12345678901234567890`), "s": json.RawMessage(`"a\nb"`),
 			"": json.RawMessage(`null`), "key \n|:,\x00": json.RawMessage(`{"a":[1,2]}`),
@@ -88,6 +90,7 @@ func updateChanges(c *contract) {
 		s.WorkingDirectory = "/elsewhere"
 		s.ConfigPath, s.ProjectID, s.LogLevel = "", "p2", "debug"
 		s.Client.Name = "renamed"
+		s.Tools, s.Subscriptions = append(s.Tools, "three"), []string{}
 		delete(s.Values, "s")
 		s.Values["new"] = json.RawMessage(`true`)
 		// None of these may stick.
@@ -98,6 +101,7 @@ func updateChanges(c *contract) {
 	want := before.Clone()
 	want.WorkingDirectory, want.ConfigPath, want.ProjectID, want.LogLevel = "/elsewhere", "", "p2", "debug"
 	want.Client.Name = "renamed"
+	want.Tools, want.Subscriptions = append(want.Tools, "three"), nil
 	delete(want.Values, "s")
 	want.Values["new"] = json.RawMessage(`true`)
 	want.Revision = 2
@@ -178,6 +182,7 @@ func noAliases(c *contract) {
 			}
 		}
 		s.Values["spoilt"] = json.RawMessage(`1`)
+		s.Tools[0], s.Subscriptions[0] = "spoilt", "spoilt"
 	}
 	passed := full()
 	created, err := store.Create(c.Context(), id, passed)
@@ -197,8 +202,8 @@ func noAliases(c *contract) {
 	spoil(c.update(store, id, func(s *mcpsession.Session) { kept = *s }))
 	spoil(kept)
 	got, want := c.get(store, id), full()
-	if !reflect.DeepEqual(got.Values, want.Values) {
-		c.Errorf("stored values changed with a caller's copy: %q", got.Values)
+	if !reflect.DeepEqual(got.Values, want.Values) || !reflect.DeepEqual(got.Tools, want.Tools) || !reflect.DeepEqual(got.Subscriptions, want.Subscriptions) {
+		c.Errorf("what is stored changed with a caller's copy: %q, %q, %q", got.Values, got.Tools, got.Subscriptions)
 	}
 }
 
