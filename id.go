@@ -3,8 +3,8 @@ package mcpsession
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -131,7 +131,11 @@ func (id ID) Digest() Digest { return id.digest }
 
 // Matches reports, in constant time, whether d is this ID's digest.
 func (id ID) Matches(d Digest) bool {
-	return subtle.ConstantTimeCompare(id.digest[:], d[:]) == 1
+	var differ uint64
+	for i := 0; i < len(d); i += 8 {
+		differ |= binary.NativeEndian.Uint64(id.digest[i:]) ^ binary.NativeEndian.Uint64(d[i:])
+	}
+	return differ == 0
 }
 
 // String returns the ref, never the secret.

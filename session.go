@@ -99,17 +99,24 @@ func (s Session) IdleExpiresAt() time.Time {
 
 // Clone returns a copy that shares no memory with s.
 func (s Session) Clone() Session {
+	s.Unshare()
+	return s
+}
+
+// Unshare gives s lists and Values of its own, after it was assigned from a
+// session that others see. It is for stores: a Clone copies the struct, which
+// is large, more often.
+func (s *Session) Unshare() {
 	s.Tools = clone(s.Tools)
 	s.Subscriptions = clone(s.Subscriptions)
 	if len(s.Values) == 0 {
 		s.Values = nil
-		return s
+		return
 	}
 	s.Values = maps.Clone(s.Values)
 	for key, value := range s.Values {
 		s.Values[key] = slices.Clone(value)
 	}
-	return s
 }
 
 // clone makes a list without items nil, as it is after it was stored.

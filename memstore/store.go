@@ -96,12 +96,13 @@ func (s *Store) Create(ctx context.Context, id mcpsession.ID, session mcpsession
 }
 
 // Get implements [mcpsession.SessionStore].
-func (s *Store) Get(ctx context.Context, id mcpsession.ID) (mcpsession.Session, error) {
+func (s *Store) Get(ctx context.Context, id mcpsession.ID) (session mcpsession.Session, err error) {
 	e, now, err := s.access(ctx, id)
 	if err != nil {
-		return mcpsession.Session{}, fmt.Errorf("get session %s: %w", id, err)
+		return session, fmt.Errorf("get session %s: %w", id, err)
 	}
-	return e.read(s.start.Add(now)), nil
+	e.read(&session, s.start.Add(now))
+	return session, nil
 }
 
 // Update implements [mcpsession.SessionStore]. It never fails with ErrConflict:
@@ -172,7 +173,12 @@ func (s *Store) All(ctx context.Context) iter.Seq2[mcpsession.Session, error] {
 				return
 			}
 			deadline := time.Duration(e.deadline.Load())
-			if deadline > s.now() && !yield(e.read(e.lastUsed(s.start, deadline)), nil) {
+			if deadline <= s.now() {
+				continue
+			}
+			var session mcpsession.Session
+			e.read(&session, e.lastUsed(s.start, deadline))
+			if !yield(session, nil) {
 				return
 			}
 		}
