@@ -12,6 +12,9 @@ import (
 // before every possible now, so no access can revive the entry.
 const ended = time.Duration(math.MinInt64)
 
+// maxSlack bounds how much later than its idle timeout a session ends.
+const maxSlack = time.Second
+
 // entry is one session. Its times are durations since the store's start.
 type entry struct {
 	// What every access reads: 64 bytes, so as few cache lines as can be.
@@ -37,7 +40,7 @@ func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, 
 		last:   now + limits.MaxLifetime,
 		place:  unqueued,
 	}
-	e.deadline.Store(int64(min(now+e.idle, e.last)))
+	e.deadline.Store(int64(e.next(now)))
 	e.session.Store(&s)
 	return e
 }
@@ -52,16 +55,25 @@ func (e *entry) read(into *mcpsession.Session, lastUsed time.Time) {
 
 func (e *entry) expired(now time.Duration) bool { return time.Duration(e.deadline.Load()) <= now }
 
-// touch moves the idle deadline. It is false, and changes nothing, when the
-// session has ended or a deadline has passed.
+// slack is how much later than it has to an unused session ends, so that most
+// accesses to a busy one need not write: the cores that read it then share its
+// cache line. The contract allows a sixteenth of the idle timeout.
+func (e *entry) slack() time.Duration { return min(e.idle/16, maxSlack) }
+
+// next is the deadline that an access at the time now writes, if it has to.
+func (e *entry) next(now time.Duration) time.Duration {
+	return min(now+e.idle+e.slack(), e.last)
+}
+
+// touch makes sure that the session lives one idle timeout from now. It is
+// false, and changes nothing, when the session has ended or a deadline passed.
 func (e *entry) touch(now time.Duration) bool {
-	next := int64(min(now+e.idle, e.last))
 	for {
-		deadline := e.deadline.Load()
-		if time.Duration(deadline) <= now {
+		deadline := time.Duration(e.deadline.Load())
+		if deadline <= now {
 			return false
 		}
-		if next <= deadline || e.deadline.CompareAndSwap(deadline, next) {
+		if min(now+e.idle, e.last) <= deadline || e.deadline.CompareAndSwap(int64(deadline), int64(e.next(now))) {
 			return true
 		}
 	}
@@ -89,10 +101,11 @@ func (e *entry) endIfExpired(now time.Duration) (deadline time.Duration, done bo
 	}
 }
 
-// lastUsed is the last access as far as a deadline tells: it hides accesses
-// within one idle timeout of the absolute deadline.
+// lastUsed is the last access that wrote, as far as a deadline tells: one later
+// by less than the slack is hidden, and so is one within an idle timeout of the
+// absolute deadline.
 func (e *entry) lastUsed(start time.Time, deadline time.Duration) time.Time {
-	byDeadline := start.Add(deadline - e.idle)
+	byDeadline := start.Add(deadline - e.slack() - e.idle)
 	if written := e.session.Load().LastUsedAt; written.After(byDeadline) {
 		return written
 	}

@@ -17,6 +17,9 @@ import (
 
 var hours = mcpsession.Limits{IdleTimeout: time.Hour, MaxLifetime: 10 * time.Hour, MaxSize: 1000}
 
+// unused is how long a session with those limits lives without an access.
+const unused = time.Hour + maxSlack
+
 func newTestStore(t *testing.T, limits mcpsession.Limits) *Store {
 	t.Helper()
 	s, err := New(limits, DefaultMaxSessions)
@@ -89,7 +92,7 @@ func TestExpiredSessionsLeaveMemoryWithoutACall(t *testing.T) {
 		if room(s) < n {
 			t.Fatal("the queue's capacity is not what this test supposes")
 		}
-		time.Sleep(hours.IdleTimeout + batch)
+		time.Sleep(unused + batch)
 		synctest.Wait()
 		inMemory(t, s, 0)
 		if got := room(s); got > 1024 {
@@ -107,7 +110,7 @@ func TestExpiredSessionsAreGarbage(t *testing.T) {
 			e, _ := s.entries.Load(createOne(t, s).Ref())
 			runtime.AddCleanup(e, func(int) { freed.Add(1) }, 0)
 		}
-		time.Sleep(hours.IdleTimeout + batch)
+		time.Sleep(unused + batch)
 		synctest.Wait()
 		for range 100 {
 			runtime.GC()
@@ -142,13 +145,13 @@ func TestASessionCreatedAgainAfterItsDeadlineReplacesTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore(t, hours)
 		id := createOne(t, s)
-		time.Sleep(hours.IdleTimeout) // over, and not yet cleared away
+		time.Sleep(unused) // over, and not yet cleared away
 		inMemory(t, s, 1)
 		if _, err := s.Create(t.Context(), id, mcpsession.Session{}); err != nil {
 			t.Fatal(err)
 		}
 		inMemory(t, s, 1)
-		time.Sleep(hours.IdleTimeout + batch)
+		time.Sleep(unused + batch)
 		synctest.Wait()
 		inMemory(t, s, 0)
 	})
@@ -176,7 +179,7 @@ func TestASessionWhoseDeadlineMovedStaysUntilTheNewOne(t *testing.T) {
 		if ref != busy.Ref() || due > deadline {
 			t.Errorf("session %s is due at %v, after its deadline %v", ref, due, deadline)
 		}
-		time.Sleep(hours.IdleTimeout - 1)
+		time.Sleep(unused - 1)
 		synctest.Wait()
 		inMemory(t, s, 1)
 		time.Sleep(time.Nanosecond + batch)
@@ -208,7 +211,7 @@ func TestAShorterDeadlineThatComesLaterIsMetInTime(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		s.limits.IdleTimeout = time.Minute
 		createOne(t, s)
-		time.Sleep(time.Minute + batch)
+		time.Sleep(time.Minute + maxSlack + batch)
 		synctest.Wait()
 		inMemory(t, s, 1)
 	})
@@ -236,16 +239,14 @@ func TestACloseGivesEverythingBack(t *testing.T) {
 // it came for may be used. Whoever was told that a session lives is right.
 func TestAClearNeverEndsASessionThatWasJustUsed(t *testing.T) {
 	const (
-		idle   = time.Hour
 		n      = 64
 		rounds = 300
 	)
-	limits := mcpsession.Limits{IdleTimeout: idle, MaxLifetime: 1000 * time.Hour, MaxSize: 1}
 	for range rounds {
 		q := &expiryQueue{timer: time.NewTimer(time.Hour)}
 		entries := make([]*entry, n)
 		for i := range entries {
-			entries[i] = newEntry(mcpsession.NewSessionID(), mcpsession.Session{}, limits, time.Time{}, 0)
+			entries[i] = newEntry(mcpsession.NewSessionID(), mcpsession.Session{}, hours, time.Time{}, 0)
 			q.add(entries[i], 0)
 		}
 		forgotten := make(map[*entry]bool) // by the one goroutine that clears
@@ -254,7 +255,7 @@ func TestAClearNeverEndsASessionThatWasJustUsed(t *testing.T) {
 		start := make(chan struct{})
 		wg.Go(func() {
 			<-start
-			q.clear(func() time.Duration { return idle }, func(e *entry) { forgotten[e] = true })
+			q.clear(func() time.Duration { return unused }, func(e *entry) { forgotten[e] = true })
 		})
 		wg.Go(func() {
 			<-start
@@ -262,7 +263,7 @@ func TestAClearNeverEndsASessionThatWasJustUsed(t *testing.T) {
 				// Backwards, to meet the clear somewhere. The access read the
 				// clock just before the deadline.
 				i = n - 1 - i
-				used[i] = entries[i].touch(idle - 1)
+				used[i] = entries[i].touch(unused - 1)
 			}
 		})
 		close(start)
@@ -270,14 +271,14 @@ func TestAClearNeverEndsASessionThatWasJustUsed(t *testing.T) {
 		for i, e := range entries {
 			queued := e.place != unqueued
 			switch {
-			case used[i] && (forgotten[e] || !queued || e.expired(2*idle-2)):
-				t.Fatalf("a session that was just used is forgotten: %t, queued: %t, over: %t", forgotten[e], queued, e.expired(2*idle-2))
+			case used[i] && (forgotten[e] || !queued || e.expired(2*unused-2)):
+				t.Fatalf("a session that was just used is forgotten: %t, queued: %t, over: %t", forgotten[e], queued, e.expired(2*unused-2))
 			case !used[i] && (!forgotten[e] || queued || !e.expired(0)):
 				t.Fatalf("a session that was refused is forgotten: %t, queued: %t, over: %t", forgotten[e], queued, e.expired(0))
 			}
 		}
 		// None is lost: those in use are cleared when their time has come.
-		q.clear(func() time.Duration { return 2*idle - 1 }, func(e *entry) { forgotten[e] = true })
+		q.clear(func() time.Duration { return 2*unused - 1 }, func(e *entry) { forgotten[e] = true })
 		if len(forgotten) != n || len(q.heap) != 0 {
 			t.Fatalf("%d of %d sessions were cleared in the end, %d are queued", len(forgotten), n, len(q.heap))
 		}
@@ -315,11 +316,11 @@ func TestATouchAndAnEndNeverBothSucceed(t *testing.T) {
 	entries := newEntries(n)
 	var used, ended [n]bool
 	race(n,
-		func(i int) { used[i] = entries[i].touch(hours.IdleTimeout - 1) },
-		func(i int) { _, ended[i] = entries[i].endIfExpired(hours.IdleTimeout) })
+		func(i int) { used[i] = entries[i].touch(unused - 1) },
+		func(i int) { _, ended[i] = entries[i].endIfExpired(unused) })
 	for i, e := range entries {
-		if used[i] == ended[i] || e.expired(hours.IdleTimeout) != ended[i] {
-			t.Fatalf("a session was used: %t, ended: %t, is over: %t", used[i], ended[i], e.expired(hours.IdleTimeout))
+		if used[i] == ended[i] || e.expired(unused) != ended[i] {
+			t.Fatalf("a session was used: %t, ended: %t, is over: %t", used[i], ended[i], e.expired(unused))
 		}
 	}
 }
@@ -327,7 +328,7 @@ func TestATouchAndAnEndNeverBothSucceed(t *testing.T) {
 func TestAnEntryIsEndedExactlyOnce(t *testing.T) {
 	const n = 10_000
 	ends := func(e *entry) bool { return e.end() }
-	expires := func(e *entry) bool { _, done := e.endIfExpired(hours.IdleTimeout); return done }
+	expires := func(e *entry) bool { _, done := e.endIfExpired(unused); return done }
 	for name, pair := range map[string][2]func(*entry) bool{
 		"two Deletes":        {ends, ends},
 		"a Delete, a clear":  {ends, expires},

@@ -1,5 +1,9 @@
 // Package memstore keeps sessions in the memory of one process. It needs no
 // setup; sessions end with the process.
+//
+// A session that is not used ends when its idle timeout has passed, at most a
+// sixteenth of it and at most one second later. At its absolute deadline it ends
+// at once.
 package memstore
 
 import (
