@@ -28,6 +28,42 @@ func (k keys) session(ref mcpsession.Ref) string {
 // deadline in Unix milliseconds as its score.
 func (k keys) index(bucket int) string { return k.bucket(bucket) + ":i" }
 
+// log names the stream that holds a broker's log.
+func (k keys) log(key mcpsession.Key) string { return k.of(key, "l") }
+
+// cell names the string that holds a broker's cell.
+func (k keys) cell(key mcpsession.Key) string { return k.of(key, "c") }
+
+// channel names the Pub/Sub channel on which changes of key are told.
+func (k keys) channel(key mcpsession.Key) string { return k.of(key, "n") }
+
+// writer names the string that holds what a writer did last to the logs and
+// cells in the slot of ref.
+func (k keys) writer(ref mcpsession.Ref, writer string) string {
+	return k.slot(ref) + ":w:" + writer
+}
+
+// replica names the string that exists while a replica runs, and a Pub/Sub
+// channel of its own.
+func (k keys) replica(name string) string { return k.prefix + ":r:" + name }
+
+func (k keys) of(key mcpsession.Key, kind string) string {
+	name := k.slot(key.Ref) + ":" + kind + ":"
+	if key.Ref != (mcpsession.Ref{}) {
+		name += key.Ref.String() + ":"
+	}
+	return name + key.Name
+}
+
+// slot begins the names of all keys that lie in the slot of ref; those that
+// belong to no session have one of their own.
+func (k keys) slot(ref mcpsession.Ref) string {
+	if ref == (mcpsession.Ref{}) {
+		return k.prefix + ":{fleet}"
+	}
+	return k.bucket(bucketOf(ref))
+}
+
 func (k keys) bucket(n int) string { return k.prefix + ":{b" + strconv.Itoa(n) + "}" }
 
 func bucketOf(ref mcpsession.Ref) int { return int(binary.BigEndian.Uint16(ref[:])) % buckets }

@@ -27,7 +27,8 @@ type Options struct {
 	// "mcps".
 	Prefix string
 
-	// Logger is told, once, when the server is not set up well. Default: silent.
+	// Logger is told, once, when the server is not set up well, and by a [Broker]
+	// when it loses touch with the server. Default: silent.
 	Logger *slog.Logger
 
 	// TLS replaces the TLS settings that [Open] takes from a rediss:// URL, for
@@ -90,6 +91,7 @@ func New(ctx context.Context, client redis.UniversalClient, o Options) (*Store, 
 		keys:    keys{o.Prefix},
 		scripts: loadScripts(),
 		touched: touched,
+		logger:  o.Logger,
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -28,6 +29,7 @@ type Store struct {
 	scripts scripts
 	writers writers
 	touched touched
+	logger  *slog.Logger
 }
 
 var (
