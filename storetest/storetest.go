@@ -4,6 +4,8 @@
 //	func TestContract(t *testing.T) {
 //		storetest.Run(t, storetest.Harness{New: newStorage})
 //	}
+//
+// and RunBroker likewise, which is the contract of [mcpsession.Broker].
 package storetest
 
 import (
