@@ -4,6 +4,7 @@
 package balancer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,12 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "balancer: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	b.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), orderKey{}, order)))
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, "balancer: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	b.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), planKey{}, plan{order, body})))
 }
 
 // choose returns the replicas to try for a request, in order.
@@ -187,8 +193,18 @@ func (b *Balancer) answered(i int) {
 	b.hits[i]++
 }
 
-// orderKey is the context key of a request's replicas.
-type orderKey struct{}
+// plan is what becomes of a request.
+type plan struct {
+	order []int // the replicas to try
+
+	// The whole body. A refused attempt would close the client's, and its server
+	// closes that as soon as the answer begins, which breaks the connection to
+	// the replica if that still looks for the body's end.
+	body []byte
+}
+
+// planKey is the context key of a request's plan.
+type planKey struct{}
 
 // transport is the balancer as its proxy's http.RoundTripper.
 type transport Balancer
@@ -202,15 +218,15 @@ var direct = &http.Transport{DisableKeepAlives: true, DisableCompression: true}
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	b := (*Balancer)(t)
 	if r.Body != nil {
-		body := r.Body
-		defer body.Close()
-		// A refused attempt has read nothing, but would close it.
-		r = r.Clone(r.Context())
-		r.Body = io.NopCloser(body)
+		defer r.Body.Close()
 	}
+	p := r.Context().Value(planKey{}).(plan)
 	var errs []error
-	for _, i := range r.Context().Value(orderKey{}).([]int) {
+	for _, i := range p.order {
 		attempt := r.Clone(r.Context())
+		if r.Body != nil {
+			attempt.Body = io.NopCloser(bytes.NewReader(p.body))
+		}
 		attempt.URL.Host = b.backend(i)
 		resp, err := direct.RoundTrip(attempt)
 		if err == nil {
