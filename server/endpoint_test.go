@@ -129,6 +129,13 @@ func newMCP() *mcpserver.MCPServer {
 	return srv
 }
 
+func newBroker(t *testing.T) *memstore.Broker {
+	t.Helper()
+	broker := memstore.NewBroker()
+	t.Cleanup(func() { broker.Close() })
+	return broker
+}
+
 // endpoint is a Handler and what it works on. It needs no network.
 type endpoint struct {
 	*server.Handler
@@ -140,10 +147,11 @@ func newEndpoint(t *testing.T, o server.Options) *endpoint {
 	t.Helper()
 	e := &endpoint{store: newSpy(t), log: &logBuffer{}}
 	o.Logger = slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	handler, err := server.New(newMCP(), e.store, o)
+	handler, err := server.New(newMCP(), e.store, newBroker(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { handler.Shutdown(context.Background()) })
 	e.Handler = handler
 	return e
 }

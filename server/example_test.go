@@ -33,10 +33,13 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	handler, err := server.New(mcpServer, store, server.Options{})
+	broker := memstore.NewBroker()
+	defer broker.Close()
+	handler, err := server.New(mcpServer, store, broker, server.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer handler.Shutdown(context.Background())
 	listener := httptest.NewServer(handler) // or http.Handle("/mcp", handler)
 	defer listener.Close()
 

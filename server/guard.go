@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/rs/cors"
 )
 
 // guard refuses requests that a web page makes in a user's browser, as the
@@ -44,6 +47,20 @@ func (g guard) check(r *http.Request) error {
 		return nil
 	}
 	return fmt.Errorf("origin %q is not one that this server answers", origin)
+}
+
+// share lets web pages of these origins read the answers (CORS).
+func share(next http.Handler, origins []string) http.Handler {
+	if len(origins) == 0 { // which the library takes for all
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		AllowedHeaders: []string{"*"},
+		ExposedHeaders: []string{mcp.HeaderSessionID, mcp.HeaderProtocolVersion, "Retry-After"},
+		MaxAge:         7200, // seconds, the most that a browser takes
+	}).Handler(next)
 }
 
 // hostName is the lower-case host of a Host header, without port and brackets.

@@ -2,14 +2,19 @@
 // and under stdio. Both protocol eras are served at once, decided for each
 // request: a legacy client (2025-03-26 to 2025-11-25) reaches its session
 // through Mcp-Session-Id, a modern one (2026-07-28) through handles that tools
-// take as arguments.
+// take as arguments. Any replica serves any request of any client, whoever holds
+// its streams and runs its calls.
 package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	mcpserver "github.com/mark3labs/mcp-go/server"
 	"github.com/mcpsession/mcpsession"
@@ -25,57 +30,152 @@ type Options struct {
 
 	// AllowedOrigins are the Origin headers to answer, such as
 	// "https://app.example.com", besides the one that the request itself went
-	// to. Requests without Origin, from all but browsers, are always answered.
+	// to. Pages of these origins may also read the answers (CORS). Requests
+	// without Origin, from all but browsers, are always answered.
 	AllowedOrigins []string
 
-	// Logger is told of sessions that begin and end, and of storage errors.
-	// Default: silent.
+	// Principal says who sends a request. A session belongs to whoever began
+	// it, and for anyone else it does not exist. An error is answered with 401
+	// and logged, not shown. Default: nobody authenticates.
+	Principal func(*http.Request) (string, error)
+
+	// SessionTool finds a tool that [EnableTool] gave to a session, by name. All
+	// replicas should know the same ones. Safe for concurrent use. Default:
+	// sessions have no tools of their own.
+	SessionTool func(name string) (mcpserver.ServerTool, bool)
+
+	// AnswerTimeout is how long a client may take to answer what it is asked
+	// (elicitation, sampling, roots). Default 5 minutes.
+	AnswerTimeout time.Duration
+
+	// Logger is told of sessions that begin and end, and of errors. Default:
+	// silent.
 	Logger *slog.Logger
 }
 
 // Handler serves an MCP endpoint whose sessions are kept in a store, on the
 // path that it is mounted at. Safe for concurrent use.
-//
-// This transport keeps session state in the store, and everything else still
-// in mcp-go's own transport: a message from server to client reaches it only
-// through a stream that this process holds.
 type Handler struct {
+	mcp    *mcpserver.MCPServer
 	store  mcpsession.SessionStore
+	broker mcpsession.Broker
 	guard  guard
+	shared http.Handler // serve, with what lets other origins read its answers
 	logger *slog.Logger
-	inner  http.Handler
 
-	streams    context.Context // ends when long streams must
+	principal     func(*http.Request) (string, error)
+	sessionTool   func(string) (mcpserver.ServerTool, bool)
+	answerTimeout time.Duration
+
+	calls     calls
+	streams   streams
+	listeners listeners
+	peers     peers
+	fleet     *fleet
+	tap       *tap
+
+	streaming  context.Context // ends when long streams must
 	endStreams context.CancelFunc
+	life       context.Context // ends with Shutdown
+	endLife    context.CancelFunc
+	follower   sync.WaitGroup
+	running    sync.WaitGroup // calls of the legacy era
 }
 
 var _ http.Handler = (*Handler)(nil)
 
 // New returns a handler that serves mcp's tools, resources and prompts with the
-// sessions of store. Handlers find the session of their call with
-// [mcpsession.FromContext].
-func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, o Options) (*Handler, error) {
-	if mcp == nil || store == nil {
-		return nil, errors.New("server.New: an MCP server and a session store are needed")
+// sessions of store; what concerns more than one replica goes through broker.
+// Handlers find the session of their call with [mcpsession.FromContext]. Shut it
+// down before the broker is closed. mcp can have only one Handler at a time.
+func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsession.Broker, o Options) (*Handler, error) {
+	if mcp == nil || store == nil || broker == nil {
+		return nil, errors.New("server.New: an MCP server, a session store and a broker are needed")
+	}
+	if o.AnswerTimeout < 0 {
+		return nil, fmt.Errorf("server.New: an AnswerTimeout of %v leaves no time for an answer", o.AnswerTimeout)
+	}
+	if o.AnswerTimeout == 0 {
+		o.AnswerTimeout = 5 * time.Minute
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		store:  store,
-		guard:  newGuard(o.AllowedHosts, o.AllowedOrigins),
-		logger: o.Logger,
-		inner:  newInner(mcp),
+		mcp:           mcp,
+		broker:        broker,
+		guard:         newGuard(o.AllowedHosts, o.AllowedOrigins),
+		logger:        o.Logger,
+		principal:     o.Principal,
+		sessionTool:   o.SessionTool,
+		answerTimeout: o.AnswerTimeout,
+		peers:         peers{broker: broker},
+		streams:       streams{name: rand.Text()},
 	}
-	h.streams, h.endStreams = context.WithCancel(context.Background())
+	h.store = announcing{store, h}
+	h.shared = share(http.HandlerFunc(h.serve), o.AllowedOrigins)
+	h.fleet = &fleet{broker: broker, logger: o.Logger, heard: h.heard}
+	h.streaming, h.endStreams = context.WithCancel(context.Background())
+	h.life, h.endLife = context.WithCancel(context.Background())
+	if err := h.openTap(); err != nil {
+		return nil, err
+	}
+	passHeaders(mcp)
+	h.follower.Go(func() { h.fleet.follow(h.life) })
 	return h, nil
 }
 
 // EndStreams closes all GET and subscriptions/listen streams, and lets no new
-// one open. Their sessions
-// live on, and clients open their streams again elsewhere. Give it to
-// [http.Server.RegisterOnShutdown], since Shutdown waits for open streams.
+// one open. Their sessions live on, and clients open their streams again
+// elsewhere. Give it to [http.Server.RegisterOnShutdown], since Shutdown waits
+// for open streams.
 func (h *Handler) EndStreams() { h.endStreams() }
+
+// Shutdown ends what the handler does besides answering requests: call it after
+// [http.Server.Shutdown], and before the broker is closed. It waits for calls
+// whose stream was closed ([CloseStream]) until ctx ends, whose error it returns
+// then. It ends no session. A second call does nothing.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	if h.life.Err() != nil {
+		return nil
+	}
+	h.endStreams()
+	finished := make(chan struct{})
+	go func() {
+		h.running.Wait()
+		close(finished)
+	}()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = fmt.Errorf("calls still run: %w", ctx.Err())
+	}
+	h.closeTap()
+	h.endLife()
+	h.follower.Wait()
+	return err
+}
+
+// heard acts on what a replica, perhaps this one, told all.
+func (h *Handler) heard(e fleetEvent, b *broadcast) {
+	switch e.Kind {
+	case fleetBroadcast:
+		h.streams.wake()
+		h.listeners.send(b)
+	case fleetCancelled:
+		h.calls.cancel(e.Ref, e.Request)
+	case fleetEnded:
+		h.calls.end(e.Ref)
+		h.streams.end(e.Ref)
+	}
+}
+
+// afterwards is a context for what is done when the one of a request may have
+// ended.
+func (h *Handler) afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+}
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -83,6 +183,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusForbidden, err.Error())
 		return
 	}
+	h.shared.ServeHTTP(w, r)
+}
+
+// serve serves a request that passed the guard.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 		h.post(w, r)

@@ -13,12 +13,15 @@ import (
 	"github.com/mcpsession/mcpsession/server"
 )
 
-func TestNewNeedsAServerAndAStore(t *testing.T) {
-	if _, err := server.New(nil, newSpy(t), server.Options{}); err == nil {
+func TestNewNeedsAServerAStoreAndABroker(t *testing.T) {
+	if _, err := server.New(nil, newSpy(t), newBroker(t), server.Options{}); err == nil {
 		t.Error("New without an MCP server succeeds")
 	}
-	if _, err := server.New(newMCP(), nil, server.Options{}); err == nil {
+	if _, err := server.New(newMCP(), nil, newBroker(t), server.Options{}); err == nil {
 		t.Error("New without a store succeeds")
+	}
+	if _, err := server.New(newMCP(), newSpy(t), nil, server.Options{}); err == nil {
+		t.Error("New without a broker succeeds")
 	}
 }
 
@@ -140,7 +143,7 @@ func TestEveryRequestMovesTheIdleDeadlineOnceEach(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(24*time.Hour + 24*time.Hour/16) // within which the store has to end it
 		for method, body := range methods {
 			wantError(t, e.send(method, body, header("Mcp-Session-Id: "+token)), http.StatusNotFound, "not found")
 		}

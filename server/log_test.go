@@ -66,10 +66,11 @@ func TestNoSessionIDIsEverLogged(t *testing.T) {
 }
 
 func TestWithoutALoggerTheHandlerIsSilentAndWorks(t *testing.T) {
-	handler, err := server.New(newMCP(), newSpy(t), server.Options{})
+	handler, err := server.New(newMCP(), newSpy(t), newBroker(t), server.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { handler.Shutdown(context.Background()) })
 	e := &endpoint{Handler: handler}
 	token := e.begin(t)
 	e.send(http.MethodDelete, "", header("Mcp-Session-Id: "+token))

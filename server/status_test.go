@@ -48,8 +48,8 @@ func TestWithoutASessionIDTheAnswerIs400(t *testing.T) {
 		})
 	}
 	for what, body := range map[string]string{
-		"no JSON": `{"jsonrpc"`, "nothing": ``, "a notification": `{"jsonrpc":"2.0","method":"notifications/initialized"}`,
-		"a batch": `[` + callWhose + `]`, "a batch that initializes": `[` + initialize + `]`,
+		"a notification": `{"jsonrpc":"2.0","method":"notifications/initialized"}`,
+		"a batch":        `[` + callWhose + `]`, "a batch that initializes": `[` + initialize + `]`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			wantError(t, e.send(http.MethodPost, body, nil), http.StatusBadRequest, "Mcp-Session-Id")
@@ -57,6 +57,45 @@ func TestWithoutASessionIDTheAnswerIs400(t *testing.T) {
 	}
 	if e.store.gets.Load() != 0 || e.store.count(t) != 0 {
 		t.Error("the store was asked")
+	}
+}
+
+func TestWhatIsNoMessageIs400(t *testing.T) {
+	e := newEndpoint(t, server.Options{})
+	token := header("Mcp-Session-Id: " + e.begin(t))
+	asked := e.store.gets.Load()
+	for what, body := range map[string]string{
+		"no JSON": `{"jsonrpc"`, "a number": `7`, "a text": `"x"`, "an empty batch": `[]`, "a batch of numbers": `[1]`,
+		"two messages": callWhose + callWhose, "an id that is an object": `{"jsonrpc":"2.0","id":{},"method":"ping"}`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			wantError(t, e.send(http.MethodPost, body, token), http.StatusBadRequest, "not a JSON-RPC message")
+		})
+	}
+	if e.store.gets.Load() != asked {
+		t.Error("the store was asked")
+	}
+	wantError(t, e.send(http.MethodPost, `{"jsonrpc":"2.0","id":4}`, token), http.StatusBadRequest, "neither")
+}
+
+func TestMediaTypesAreChecked(t *testing.T) {
+	e := newEndpoint(t, server.Options{})
+	token := "Mcp-Session-Id: " + e.begin(t)
+	for lines, status := range map[string]int{
+		"Content-Type: text/plain":                      http.StatusUnsupportedMediaType,
+		"Content-Type: ":                                http.StatusUnsupportedMediaType,
+		"Content-Type: application/json; charset=utf-8": http.StatusOK,
+		"Accept: application/json":                      http.StatusNotAcceptable,
+		"Accept: text/event-stream":                     http.StatusNotAcceptable,
+		"Accept: */*":                                   http.StatusOK,
+		"Accept: text/*;q=0.5, Application/JSON":        http.StatusOK,
+	} {
+		if w := e.send(http.MethodPost, callWhose, header(token, lines)); w.Code != status {
+			t.Errorf("%s: the status is %d, want %d: %s", lines, w.Code, status, w.Body)
+		}
+	}
+	if w := e.send(http.MethodGet, "", header(token, "Accept: application/json")); w.Code != http.StatusNotAcceptable {
+		t.Errorf("GET without text/event-stream: the status is %d", w.Code)
 	}
 }
 

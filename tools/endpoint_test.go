@@ -61,10 +61,13 @@ func (s setup) build(t *testing.T) (*endpoint, *server.Handler) {
 	log := slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	mcp := mcpserver.NewMCPServer("test", "1", append(s.options, mcpserver.WithToolCapabilities(false))...)
 	tools.Add(mcp, tools.Options{Store: s.store, Finder: s.finder, Resolver: s.resolver, Limits: s.limits, Logger: log})
-	handler, err := server.New(mcp, s.store, server.Options{Logger: log})
+	broker := memstore.NewBroker()
+	t.Cleanup(func() { broker.Close() })
+	handler, err := server.New(mcp, s.store, broker, server.Options{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { handler.Shutdown(context.Background()) })
 	return e, handler
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,26 +21,35 @@ import (
 	"golang.org/x/term"
 )
 
-// sessions is a store that is closed with the process.
-type sessions interface {
-	mcpsession.SessionStore
-	io.Closer
+// backend is what replicas share, or what one has for itself.
+type backend struct {
+	store interface {
+		mcpsession.SessionStore
+		io.Closer
+	}
+	broker interface {
+		mcpsession.Broker
+		io.Closer
+	}
 }
+
+func (b backend) Close() error { return errors.Join(b.broker.Close(), b.store.Close()) }
 
 func limits(c config.Config) mcpsession.Limits {
 	return mcpsession.Limits{IdleTimeout: c.SessionIdleTimeout, MaxLifetime: c.SessionMaxLifetime, MaxSize: c.SessionMaxSize}
 }
 
-// openStore opens the store that the configuration asks for: Redis, for which it
-// waits a while, or memory.
-func openStore(ctx context.Context, c config.Config, log *slog.Logger) (sessions, error) {
+// open opens what the configuration asks for: Redis, for which it waits a while,
+// or memory.
+func open(ctx context.Context, c config.Config, log *slog.Logger) (backend, error) {
 	if c.RedisURL == "" {
 		log.Info("sessions are kept in this process's memory; set REDIS_URL to share them between replicas")
-		return memstore.New(limits(c), c.MaxSessions)
+		store, err := memstore.New(limits(c), c.MaxSessions)
+		return backend{store, memstore.NewBroker()}, err
 	}
 	trust, err := redisTLS(c)
 	if err != nil {
-		return nil, err
+		return backend{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.RedisConnectTimeout)
 	defer cancel()
@@ -52,10 +62,14 @@ func openStore(ctx context.Context, c config.Config, log *slog.Logger) (sessions
 		PoolSize: c.RedisPoolSize,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("REDIS_URL: %w", err)
+		return backend{}, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	log.Info("sessions are kept in Redis", "prefix", c.RedisPrefix)
-	return store, nil
+	broker, err := redisstore.NewBroker(ctx, store)
+	if err != nil {
+		return backend{}, errors.Join(fmt.Errorf("REDIS_URL: %w", err), store.Close())
+	}
+	log.Info("sessions are kept in Redis", "prefix", c.RedisPrefix, "replica", broker.Replica())
+	return backend{store, broker}, nil
 }
 
 // redisTLS is nil if the configuration names no files.

@@ -26,23 +26,23 @@ func serve(ctx context.Context, c config.Config) error {
 		return fmt.Errorf("LISTEN_ADDR=%q cannot be listened on: %w", c.ListenAddr, err)
 	}
 	defer listener.Close() // again, after Shutdown did
-	store, err := openStore(ctx, c, log)
+	shared, err := open(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	mcp, err := newMCPServer(c, store, c.Loopback(), log)
+	mcp, err := newMCPServer(c, shared.store, c.Loopback(), log)
 	if err != nil {
-		return errors.Join(err, store.Close())
+		return errors.Join(err, shared.Close())
 	}
-	handler, err := server.New(mcp, store, server.Options{
+	handler, err := server.New(mcp, shared.store, shared.broker, server.Options{
 		AllowedHosts:   c.AllowedHosts,
 		AllowedOrigins: c.AllowedOrigins,
 		Logger:         log,
 	})
 	if err != nil {
-		return errors.Join(err, store.Close())
+		return errors.Join(err, shared.Close())
 	}
-	health := server.NewHealth(store)
+	health := server.NewHealth(shared.store)
 	srv := &http.Server{
 		Handler:           routes(c, handler, health),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -56,10 +56,10 @@ func serve(ctx context.Context, c config.Config) error {
 	log.Info("listening", "addr", listener.Addr().String(), "url", "http://"+listener.Addr().String()+c.MCPPath)
 	select {
 	case err := <-served:
-		return errors.Join(fmt.Errorf("serve: %w", err), store.Close())
+		return errors.Join(fmt.Errorf("serve: %w", err), shared.Close())
 	case <-ctx.Done():
 	}
-	return errors.Join(drain(c, srv, health, log), store.Close())
+	return errors.Join(drain(c, srv, handler, health, log), shared.Close())
 }
 
 func routes(c config.Config, mcp http.Handler, health *server.Health) http.Handler {
@@ -70,14 +70,15 @@ func routes(c config.Config, mcp http.Handler, health *server.Health) http.Handl
 	return mux
 }
 
-func drain(c config.Config, srv *http.Server, health *server.Health, log *slog.Logger) error {
+func drain(c config.Config, srv *http.Server, handler *server.Handler, health *server.Health, log *slog.Logger) error {
 	health.Drain()
 	log.Info("draining", "for", c.DrainDelay.String())
 	time.Sleep(c.DrainDelay) // a second signal ends the process
 	log.Info("stopping: waiting for running calls", "at_most", c.ShutdownTimeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
+	err := srv.Shutdown(ctx)
+	if err = errors.Join(err, handler.Shutdown(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("calls still ran after SHUTDOWN_TIMEOUT=%v and were cut off: %w", c.ShutdownTimeout, err), srv.Close())
 	}
 	log.Info("stopped")
@@ -86,15 +87,15 @@ func drain(c config.Config, srv *http.Server, health *server.Health, log *slog.L
 
 func stdio(ctx context.Context, c config.Config) error {
 	log := newLogger(c)
-	store, err := openStore(ctx, c, log)
+	shared, err := open(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	mcp, err := newMCPServer(c, store, true, log) // the client started us, on its own disk
+	mcp, err := newMCPServer(c, shared.store, true, log) // the client started us, on its own disk
 	if err != nil {
-		return errors.Join(err, store.Close())
+		return errors.Join(err, shared.Close())
 	}
-	return errors.Join(server.ServeStdio(ctx, mcp, store, os.Stdin, os.Stdout), store.Close())
+	return errors.Join(server.ServeStdio(ctx, mcp, shared.store, os.Stdin, os.Stdout), shared.Close())
 }
 
 // healthcheck is for containers, whose images hold no other program.

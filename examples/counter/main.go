@@ -19,13 +19,13 @@ import (
 )
 
 func main() {
-	store, err := openStore(context.Background())
+	store, broker, err := open(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	srv := mcpserver.NewMCPServer("counter", "1.0.0")
 	srv.AddTool(mcp.NewTool("count", mcp.WithDescription("Counts its calls in this session.")), count)
-	handler, err := server.New(srv, store, server.Options{})
+	handler, err := server.New(srv, store, broker, server.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,12 +38,21 @@ func main() {
 	log.Fatal(http.ListenAndServe(addr, nil))
 }
 
-func openStore(ctx context.Context) (mcpsession.SessionStore, error) {
+// open returns what keeps the sessions, and what carries messages between the
+// copies of this program: both Redis, or both this process's memory.
+func open(ctx context.Context) (mcpsession.SessionStore, mcpsession.Broker, error) {
 	limits := mcpsession.DefaultLimits()
-	if url := os.Getenv("REDIS_URL"); url != "" {
-		return redisstore.Open(ctx, url, redisstore.Options{Limits: limits})
+	url := os.Getenv("REDIS_URL")
+	if url == "" {
+		store, err := memstore.New(limits, memstore.DefaultMaxSessions)
+		return store, memstore.NewBroker(), err
 	}
-	return memstore.New(limits, memstore.DefaultMaxSessions)
+	store, err := redisstore.Open(ctx, url, redisstore.Options{Limits: limits})
+	if err != nil {
+		return nil, nil, err
+	}
+	broker, err := redisstore.NewBroker(ctx, store)
+	return store, broker, err
 }
 
 func count(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {

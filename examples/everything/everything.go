@@ -6,20 +6,21 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+	"github.com/mcpsession/mcpsession/server"
 )
 
 // everything is the MCP server, and what its tools remember in this process.
 type everything struct {
 	mcp     *mcpserver.MCPServer
-	fleet   fleet
-	replica string // the name that tools answer
+	handler *server.Handler // set when it is served
+	replica string          // the name that tools answer
 
 	cancelled atomic.Int64 // calls of slow that were cancelled
 }
 
 // newEverything returns the server with all of its tools, resources and prompts.
 func newEverything(replica string) *everything {
-	e := &everything{replica: replica, fleet: unavailable}
+	e := &everything{replica: replica}
 	e.mcp = mcpserver.NewMCPServer("everything", "1.0.0",
 		mcpserver.WithToolCapabilities(true),
 		mcpserver.WithResourceCapabilities(true, true),

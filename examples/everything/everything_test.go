@@ -70,7 +70,7 @@ func TestToolsAnswerAsTheirDescriptionsSay(t *testing.T) {
 	c, notified := connect(t, e)
 	for _, test := range []struct{ tool, arguments, answers, notifies string }{
 		{"whoami", `{}`, `"replica":"A"`, ""},
-		{"whoami", `{}`, `"client":"tester","elicitation":false,"sampling":false,"level":"","pv":"2025-11-25","xhdr":""`, ""},
+		{"whoami", `{}`, `"client":"tester","elicitation":false,"sampling":false,"level":"error","pv":"2025-11-25","xhdr":""`, ""},
 		{"slow", `{"ms":1}`, "done A", ""},
 		{"slow", `{"ms":"1"}`, "done A", ""},
 		{"cancel_count", `{}`, "0", ""},
@@ -80,7 +80,7 @@ func TestToolsAnswerAsTheirDescriptionsSay(t *testing.T) {
 		{"add_global_tool", `{}`, `required argument "name" not found`, ""},
 		{"add_global_tool", `{"name":"gt1"}`, "ok", "notifications/tools/list_changed"},
 		{"gt1", `{}`, "gt A", ""},
-		{"add_session_tool", `{"name":"st1"}`, "not available yet", ""},
+		{"add_session_tool", `{"name":"st1"}`, "err=enable tool \"st1\": no such session tool", ""},
 		{"resource_update", `{}`, "ok", `"method":"notifications/resources/updated","params":{"uri":"test://static-text"}`},
 		{"resource_update", `{"uri":"test://x"}`, "ok", `"params":{"uri":"test://x"}`},
 		{"multi_notify", `{"n":3,"gapms":0}`, "multi done A", `"progress":3,"progressToken":"t","total":3`},

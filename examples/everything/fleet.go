@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,30 +10,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/server"
 )
-
-// fleet is what these tools ask of the transport that mcp-go does not offer,
-// since it concerns sessions that other replicas may serve.
-type fleet struct {
-	// notify sends a notification to a session, wherever its client is connected.
-	notify func(ctx context.Context, session mcpsession.Ref, method string, params map[string]any) error
-
-	// enable makes a session tool available to the calling session, everywhere.
-	enable func(ctx context.Context, name string) error
-
-	// closeStream ends the response stream of the request being served, whose
-	// client takes up the rest with Last-Event-ID.
-	closeStream func(ctx context.Context) error
-}
-
-// unavailable is the fleet of a transport that offers none of it.
-var unavailable = fleet{
-	notify:      func(context.Context, mcpsession.Ref, string, map[string]any) error { return errUnavailable },
-	enable:      func(context.Context, string) error { return errUnavailable },
-	closeStream: func(context.Context) error { return errUnavailable },
-}
-
-var errUnavailable = errors.New("not available yet")
 
 func (e *everything) addFleetTools() {
 	e.tool("whoami", "Answers who asks, and which replica answers", e.whoami)
@@ -71,14 +48,23 @@ func (e *everything) whoami(ctx context.Context, request mcp.CallToolRequest) (*
 	if s := mcpserver.ClientSessionFromContext(ctx); s != nil {
 		answer.Session = s.SessionID()
 	}
-	if live, ok := mcpsession.FromContext(ctx); ok {
-		answer.Level = live.Session().LogLevel
-	}
+	answer.Level = string(logLevel(ctx))
 	b, err := json.Marshal(answer)
 	if err != nil {
 		return nil, err
 	}
 	return text(string(b))
+}
+
+// logLevel is the least severe level of which the caller is told.
+func logLevel(ctx context.Context) mcp.LoggingLevel {
+	if info := mcpserver.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
+		return info.LogLevel
+	}
+	if s, ok := mcpserver.ClientSessionFromContext(ctx).(mcpserver.SessionWithLogging); ok {
+		return s.GetLogLevel()
+	}
+	return ""
 }
 
 func (e *everything) slow(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -102,7 +88,7 @@ func (e *everything) broadcast(_ context.Context, request mcp.CallToolRequest) (
 func (e *everything) notifySession(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	id, err := mcpsession.ParseSessionID(request.GetString("sid", ""))
 	if err == nil {
-		err = e.fleet.notify(ctx, id.Ref(), "notifications/test_specific", map[string]any{"from": e.replica})
+		err = e.handler.Notify(ctx, id.Ref(), "notifications/test_specific", map[string]any{"from": e.replica})
 	}
 	return outcome(err)
 }
@@ -123,7 +109,15 @@ func (e *everything) addSessionTool(ctx context.Context, request mcp.CallToolReq
 	if err != nil {
 		return mcp.NewToolResultError(err.Error()), nil
 	}
-	return outcome(e.fleet.enable(ctx, name))
+	return outcome(server.EnableTool(ctx, name))
+}
+
+// sessionTool is what add_session_tool enables, under any name.
+func sessionTool(name string) (mcpserver.ServerTool, bool) {
+	return mcpserver.ServerTool{
+		Tool:    mcp.NewTool(name, mcp.WithDescription("Only this session has it")),
+		Handler: func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("st") },
+	}, true
 }
 
 // resourceUpdate tells all clients, of which the transport picks those that
@@ -136,9 +130,6 @@ func (e *everything) resourceUpdate(_ context.Context, request mcp.CallToolReque
 
 // outcome is the result of a tool that answers whether something worked.
 func outcome(err error) (*mcp.CallToolResult, error) {
-	if errors.Is(err, errUnavailable) {
-		return mcp.NewToolResultError(err.Error()), nil
-	}
 	return text(fmt.Sprintf("err=%v", err))
 }
 

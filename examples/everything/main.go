@@ -50,48 +50,67 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("LISTEN_ADDR=%q cannot be listened on: %w", c.ListenAddr, err)
 	}
 	defer listener.Close() // again, after Shutdown did
-	store, err := openStore(ctx, c, log)
+	store, broker, err := open(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	handler, err := newHandler(c, store, log)
+	defer broker.Close()
+	handler, err := newHandler(c, store, broker, log)
 	if err != nil {
 		return err
 	}
 	return serve(ctx, c, listener, handler, server.NewHealth(store), log)
 }
 
-// sessions is a store that is closed with the process.
-type sessions interface {
-	mcpsession.SessionStore
-	io.Closer
-}
+// sessions and replicas are closed with the process.
+type (
+	sessions interface {
+		mcpsession.SessionStore
+		io.Closer
+	}
+	replicas interface {
+		mcpsession.Broker
+		io.Closer
+	}
+)
 
-func openStore(ctx context.Context, c config.Config, log *slog.Logger) (sessions, error) {
+func open(ctx context.Context, c config.Config, log *slog.Logger) (sessions, replicas, error) {
 	limits := mcpsession.Limits{IdleTimeout: c.SessionIdleTimeout, MaxLifetime: c.SessionMaxLifetime, MaxSize: c.SessionMaxSize}
 	if c.RedisURL == "" {
-		return memstore.New(limits, c.MaxSessions)
+		store, err := memstore.New(limits, c.MaxSessions)
+		return store, memstore.NewBroker(), err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.RedisConnectTimeout)
 	defer cancel()
-	return redisstore.Open(ctx, c.RedisURL, redisstore.Options{
+	store, err := redisstore.Open(ctx, c.RedisURL, redisstore.Options{
 		Limits:   limits,
 		Prefix:   c.RedisPrefix,
 		Logger:   log,
 		PoolSize: c.RedisPoolSize,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	broker, err := redisstore.NewBroker(ctx, store)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return store, broker, nil
 }
 
 // newHandler puts the MCP server on its transport. It is the only place that
 // knows both.
-func newHandler(c config.Config, store sessions, log *slog.Logger) (*server.Handler, error) {
+func newHandler(c config.Config, store sessions, broker replicas, log *slog.Logger) (*server.Handler, error) {
 	e := newEverything(os.Getenv("REPLICA_NAME"))
-	return server.New(e.mcp, store, server.Options{
+	var err error
+	e.handler, err = server.New(e.mcp, store, broker, server.Options{
 		AllowedHosts:   c.AllowedHosts,
 		AllowedOrigins: c.AllowedOrigins,
+		SessionTool:    sessionTool,
 		Logger:         log,
 	})
+	return e.handler, err
 }
 
 // serve serves until ctx ends, then drains as cmd/mcpsession does. Sessions live
@@ -116,7 +135,8 @@ func serve(ctx context.Context, c config.Config, listener net.Listener, handler 
 	time.Sleep(c.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
+	err := srv.Shutdown(ctx)
+	if err = errors.Join(err, handler.Shutdown(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("calls still ran after SHUTDOWN_TIMEOUT=%v and were cut off: %w", c.ShutdownTimeout, err), srv.Close())
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mcpsession/mcpsession/server"
 )
 
 // pause is how long the fixtures wait between two messages, so that a client is
@@ -70,8 +71,8 @@ func (e *everything) report(ctx context.Context, token mcp.ProgressToken, done, 
 }
 
 func (e *everything) reconnection(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	// A transport that cannot end the stream answers on it.
-	if err := e.fleet.closeStream(ctx); err != nil && !errors.Is(err, errUnavailable) {
+	// A client that could not come back is answered on the stream it has.
+	if err := server.CloseStream(ctx, pause); err != nil && !errors.Is(err, server.ErrNoStream) {
 		return nil, err
 	}
 	if err := sleep(ctx, 2*pause); err != nil {

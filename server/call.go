@@ -1,0 +1,93 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mcpsession/mcpsession"
+)
+
+// call serves the requests of a legacy POST. It returns when they are answered,
+// also when the client is gone: a lost connection cancels nothing (2025-11-25,
+// basic/transports, Sending Messages to the Server, 6). Or it returns when a
+// handler closed the stream, and the calls go on without it.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, live *mcpsession.Live, requests []message, batch bool) {
+	session := live.Session()
+	ctx := context.WithoutCancel(r.Context())
+	a := &reply{
+		h: h, w: w, ctx: ctx, batch: batch,
+		keeper: newKeeper(h.store, live, session),
+		resume: true,
+		prime:  takesPriming(session),
+	}
+	for _, m := range requests {
+		a.requests = append(a.requests, m.ID)
+	}
+	a.begin()
+	for i := range requests {
+		h.running.Go(func() { h.run(ctx, a, live, &requests[i], r.Header) })
+	}
+	<-a.done
+}
+
+// takesPriming: the parsers of older clients fail on an event without data.
+func takesPriming(s mcpsession.Session) bool {
+	return s.Client.ProtocolVersion >= mcp.ProtocolVersion20251125
+}
+
+// run serves one request of a session and answers it, unless its client
+// cancelled it.
+func (h *Handler) run(ctx context.Context, a *reply, live *mcpsession.Live, m *message, header http.Header) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer h.calls.add(live.ID().Ref(), m.ID, cancel)()
+	s := newClientSession(ctx, h, live, a, header)
+	text := h.dispatch(mcpsession.NewContext(ctx, live), s, m)
+	if errors.Is(context.Cause(ctx), errCancelled) {
+		text = nil
+	}
+	a.answer(text)
+}
+
+// dispatch has MCPServer handle a request, and returns the response once
+// everything that the handler sent before is on its way.
+func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (text []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.logger.Error("a handler panicked", "method", m.Method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			_ = s.finish()
+			text = errorFor(m.ID, mcp.INTERNAL_ERROR, "the request could not be handled")
+		}
+	}()
+	response := h.mcp.HandleMessage(h.mcp.WithContext(ctx, s), m.raw)
+	if err := s.finish(); err != nil {
+		h.logger.Error("session store failed", "action", m.Method, "error", err)
+		return errorFor(m.ID, mcp.INTERNAL_ERROR, m.Method+" could not be done: "+err.Error())
+	}
+	switch response := response.(type) {
+	case mcp.JSONRPCResponse:
+		response.ID = requestID(m.ID)
+		return encode(response)
+	case mcp.JSONRPCError:
+		response.ID = requestID(m.ID)
+		return encode(response)
+	}
+	return errorFor(m.ID, mcp.INTERNAL_ERROR, "the request has no answer")
+}
+
+// cancelled takes in a client's notifications/cancelled: the call may run on any
+// replica.
+func (h *Handler) cancelled(ctx context.Context, ref mcpsession.Ref, m *message) error {
+	var params struct {
+		RequestID json.RawMessage `json:"requestId"`
+	}
+	if json.Unmarshal(m.Params, &params) != nil || params.RequestID == nil || h.calls.cancel(ref, params.RequestID) {
+		return nil
+	}
+	return h.fleet.publish(ctx, fleetEvent{Kind: fleetCancelled, Ref: ref, Request: params.RequestID})
+}

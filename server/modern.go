@@ -1,0 +1,86 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// The modern era has no sessions on the wire: a request says all about itself
+// (2026-07-28, basic/transports/streamable-http). What it needs is served as in
+// the legacy era, but for records: a stream that breaks is not resumed, and its
+// call is cancelled.
+
+// modernMeta is what a request's _meta says of its protocol version.
+type modernMeta struct {
+	Meta struct {
+		ProtocolVersion string `json:"io.modelcontextprotocol/protocolVersion"`
+	} `json:"_meta"`
+}
+
+func isModernMessage(m *message) bool { return mcp.IsModernProtocol(metaVersion(m)) }
+
+func metaVersion(m *message) string {
+	var params modernMeta
+	_ = json.Unmarshal(m.Params, &params) // what is malformed says no version
+	return params.Meta.ProtocolVersion
+}
+
+// modern serves a POST of the modern era.
+func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
+	if _, ok := h.authenticate(w, r); !ok {
+		return
+	}
+	if code, text := checkModern(r, m); text != "" {
+		writeJSON(w, http.StatusBadRequest, errorFor(m.ID, code, text))
+		return
+	}
+	if !m.isRequest() {
+		// A client cancels by closing the response: its notification names a call
+		// that is not among those of this request.
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if m.Method == string(mcp.MethodSubscriptionsListen) {
+		defer context.AfterFunc(h.streaming, cancel)()
+	}
+	a := &reply{h: h, w: w, ctx: ctx, requests: []json.RawMessage{m.ID}, status: httpStatus}
+	a.begin()
+	// MCPServer finds running calls by session and request id.
+	s := &clientSession{h: h, ctx: ctx, reply: a, http: r.Header, id: "request " + rand.Text()}
+	defer h.listeners.remove(s)
+	a.answer(h.dispatch(ctx, s, m))
+}
+
+// checkModern returns the JSON-RPC error that the headers of a request ask for,
+// or no text.
+func checkModern(r *http.Request, m *message) (code int, text string) {
+	header, meta := r.Header.Get(mcp.HeaderProtocolVersion), metaVersion(m)
+	switch {
+	case m.isResponse():
+		return mcp.INVALID_REQUEST, "protocol version " + mcp.ProtocolVersion20260728 + " has no requests from server to client, so nothing was asked that this could answer"
+	case header == "":
+		return mcp.HEADER_MISMATCH, "the " + mcp.HeaderProtocolVersion + " header is missing"
+	case !m.isRequest():
+		return 0, ""
+	case meta == "":
+		return mcp.INVALID_PARAMS, "_meta does not say " + mcp.MetaKeyProtocolVersion
+	case header != meta:
+		return mcp.HEADER_MISMATCH, "the " + mcp.HeaderProtocolVersion + " header says " + header + ", and _meta " + meta
+	}
+	if err := mcp.ValidateStandardHeaders(r.Header.Get, meta, mcp.MCPMethod(m.Method), m.Params); err != nil {
+		return mcp.HEADER_MISMATCH, err.Error()
+	}
+	return 0, ""
+}
+
+// refuseMethod answers a GET or DELETE, which the modern era does not have.
+func (h *Handler) refuseMethod(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", http.MethodPost)
+	writeError(w, http.StatusMethodNotAllowed, "protocol version "+mcp.ProtocolVersion20260728+" has no "+r.Method+": send subscriptions/listen to listen")
+}
