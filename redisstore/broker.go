@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,7 +128,7 @@ func (b *Broker) read(ctx context.Context, log mcpsession.Key, after mcpsession.
 	if err := log.Validate(); err != nil {
 		return page, err
 	}
-	reply, err := b.run(ctx, b.scripts.read, []string{b.keys.log(log)}, formatPosition(after))
+	reply, err := b.run(ctx, b.scripts.read, []string{b.keys.log(log)}, startAfter(after))
 	if err != nil || len(reply) < 3 || len(reply)%2 == 0 {
 		return page, brokerError(err)
 	}
@@ -235,11 +236,9 @@ func keyText(key mcpsession.Key) string {
 	return strconv.Quote(key.Name) + " of session " + key.Ref.String()
 }
 
-// A Position is a stream id, MILLISECOND-SEQUENCE.
-func formatPosition(p mcpsession.Position) string {
-	return strconv.FormatUint(p.Milli(), 10) + "-" + strconv.FormatUint(p.Seq(), 10)
-}
-
+// parsePosition returns the position of the entry with a stream id,
+// MILLISECOND-SEQUENCE. The first one of a millisecond has the sequence 0, but is
+// after the PositionAt of that millisecond.
 func parsePosition(reply any) (p mcpsession.Position, ok bool) {
 	text, _ := reply.(string)
 	before, after, _ := strings.Cut(text, "-")
@@ -248,13 +247,23 @@ func parsePosition(reply any) (p mcpsession.Position, ok bool) {
 	if errMilli != nil || errSeq != nil {
 		return 0, false
 	}
-	p = mcpsession.NewPosition(milli, seq)
-	return p, p.Milli() == milli && p.Seq() == seq
+	p = mcpsession.NewPosition(milli, seq+1)
+	return p, p.Milli() == milli && p.Seq() == seq+1
 }
 
-// milliseconds rounds up, so that nothing ends early.
+// startAfter returns where XRANGE has to start.
+func startAfter(p mcpsession.Position) string {
+	milli := strconv.FormatUint(p.Milli(), 10)
+	if p.Seq() == 0 {
+		return milli + "-0"
+	}
+	return "(" + milli + "-" + strconv.FormatUint(p.Seq()-1, 10)
+}
+
+// milliseconds rounds up, so that nothing ends early, as long as it makes a
+// [time.Duration].
 func milliseconds(d time.Duration) int64 {
-	if d%time.Millisecond > 0 {
+	if d%time.Millisecond > 0 && d < math.MaxInt64-time.Millisecond {
 		return d.Milliseconds() + 1
 	}
 	return d.Milliseconds()

@@ -195,7 +195,7 @@ func TestPositionsGrowWhateverTheClockDoes(t *testing.T) {
 	b, client := brokerOn(t, redis.Options{Addr: m.Addr()})
 	ahead := uint64(time.Now().Add(time.Hour).UnixMilli())
 	if err := client.XAdd(t.Context(), &redis.XAddArgs{
-		Stream: "mcps:{fleet}:l:log", ID: fmt.Sprintf("%d-%d", ahead, 1<<20-3), Values: []string{"d", "ahead"},
+		Stream: "mcps:{fleet}:l:log", ID: fmt.Sprintf("%d-%d", ahead, 1<<20-4), Values: []string{"d", "ahead"},
 	}).Err(); err != nil {
 		t.Fatal(err)
 	}

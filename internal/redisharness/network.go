@@ -1,6 +1,7 @@
 package redisharness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ type network struct {
 
 	mu     sync.Mutex
 	down   bool
+	deaf   bool // messages to subscribers disappear
 	conns  map[*conn]bool
 	lose   int // the number of the reply to lose, counting down; 0 for none
 	during func()
@@ -61,6 +63,20 @@ func (n *network) fail(down bool) {
 	}
 }
 
+// deafen makes messages to subscribers disappear, and what else comes on their
+// connections, or lets them through again. It expects them to arrive whole.
+func (n *network) deafen(deaf bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf = deaf
+}
+
+func (n *network) isDeaf() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.deaf
+}
+
 // loseReply makes the nth reply from now on disappear: during runs when it
 // arrives, then its connection breaks.
 func (n *network) loseReply(nth int, during func()) {
@@ -80,19 +96,22 @@ func (n *network) replyArrived() (during func(), lost bool) {
 	return n.during, n.lose == 0
 }
 
-// conn carries one request and its reply at a time.
+// conn carries one request and its reply at a time, or, once it has subscribed,
+// messages, which are no replies.
 type conn struct {
 	net.Conn
 	network *network
 
-	mu       sync.Mutex
-	awaiting bool
-	broken   bool
+	mu         sync.Mutex
+	awaiting   bool
+	subscribed bool
+	broken     bool
 }
 
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.awaiting = true
+	c.subscribed = c.subscribed || bytes.Contains(b, []byte("\r\nsubscribe\r\n"))
+	c.awaiting = !c.subscribed
 	broken := c.broken
 	c.mu.Unlock()
 	if broken {
@@ -108,10 +127,13 @@ func (c *conn) Read(b []byte) (int, error) {
 	if isReply {
 		c.awaiting = false
 	}
-	broken := c.broken
+	subscribed, broken := c.subscribed, c.broken
 	c.mu.Unlock()
 	if broken {
 		return 0, io.EOF
+	}
+	if subscribed && err == nil && c.network.isDeaf() {
+		return c.Read(b)
 	}
 	if isReply {
 		if during, lost := c.network.replyArrived(); lost {

@@ -4,7 +4,7 @@
 -- Returns {call, id of the event}, also when this very call was done before and
 -- its reply lost.
 
-local SEQUENCES = 1048576 -- in one millisecond: what a Position has room for
+local SEQUENCES = 1048575 -- in one millisecond: what a Position has room for
 
 local id = made_before(KEYS[2], ARGV[2])
 if id then return { ARGV[1], id } end
