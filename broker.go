@@ -39,9 +39,11 @@ type Broker interface {
 	// watches it if so, and returns the value that the cell then has. It
 	// succeeded if and only if that is next. Nil stands for a cell that does not
 	// exist, so Swap(nil, next) creates one, Swap(old, nil) removes it, and
-	// Swap(nil, nil) only reads. A cell ends ttl after the last Swap that
-	// changed it. ErrInvalid when next is not nil and ttl is not at least a
-	// millisecond.
+	// Swap(nil, nil) only reads; an empty value that is not nil is one like any
+	// other. Several callers who may swap at once give each next a value of their
+	// own, else they cannot tell whose Swap succeeded. A cell ends ttl after the
+	// last Swap that succeeded, also if next was its value before. ErrInvalid when
+	// next is not nil and ttl is not at least a millisecond.
 	Swap(ctx context.Context, cell Key, old, next []byte, ttl time.Duration) ([]byte, error)
 
 	// Drop removes logs and cells, all of one session. What does not exist is
@@ -50,14 +52,18 @@ type Broker interface {
 
 	// Watch has something sent on woken, without ever waiting for a receiver,
 	// after each change of key by any replica, and whenever one may have been
-	// missed; also at least once after Watch returns, so that what happened
-	// just before is not overlooked. A wake-up can be lost with a connection,
-	// so a watcher also reads from time to time. stop ends the watch; it is to
-	// be called once.
+	// missed; also at least once when the watch has begun, so that what happened
+	// just before is not overlooked. Reading wakes nobody. So woken should have
+	// room for one wake-up, which then stands for all until it is received. It
+	// can be shared by watches of several keys. A wake-up can be lost with a
+	// connection, so a watcher also reads from time to time. stop ends the watch:
+	// when it has returned, nothing is sent for it any more. It is to be called
+	// once.
 	Watch(key Key, woken chan<- struct{}) (stop func())
 
 	// Replica names this process among all that use the storage, and no other,
-	// earlier or later.
+	// earlier or later: at most 32 ASCII letters and digits, so that it can be
+	// part of a Key's name.
 	Replica() string
 
 	// Alive reports whether a replica runs, as far as the storage knows: true
@@ -66,7 +72,8 @@ type Broker interface {
 	Alive(ctx context.Context, replica string) (bool, error)
 }
 
-// Key names a log or a cell.
+// Key names a log or a cell. What happens if one Key is used for both is not
+// specified.
 type Key struct {
 	// Ref is the session that it belongs to; the zero Ref if it belongs to all.
 	Ref Ref
@@ -114,13 +121,13 @@ type Position uint64
 // positionBits is how many events fit into a millisecond, as a power of two.
 const positionBits = 20
 
-// PositionAt returns the position before which all events are that were
-// appended before t, and none that were appended a millisecond or more after it,
-// by the broker's clock.
+// PositionAt returns a position that no event has. After it come all events that
+// were appended at t or later, by the broker's clock, and none that were appended
+// a millisecond or more before t.
 func PositionAt(t time.Time) Position { return Position(max(t.UnixMilli(), 0)) << positionBits }
 
-// NewPosition returns the position of the seq-th event of a millisecond since
-// 1970. It is for brokers.
+// NewPosition returns the position of the seq-th event, the first being 1, of a
+// millisecond since 1970. It is for brokers.
 func NewPosition(milli, seq uint64) Position { return Position(milli<<positionBits | seq) }
 
 // Milli and Seq are the inverse of NewPosition.

@@ -11,7 +11,8 @@ import (
 // BrokerHarness tells RunBroker how to make the broker under test, and how time
 // passes there.
 type BrokerHarness struct {
-	// New makes an empty storage for one test, to be cleaned up with t. Required.
+	// New makes an empty storage for one test, to be cleaned up with t. Its clock
+	// is that of time.Now. Required.
 	New func(t *testing.T) BrokerStorage
 
 	// Around runs one test; for instance synctest.Test, which gives it a clock
@@ -63,8 +64,9 @@ type BrokerStorage struct {
 	Always func(ctx context.Context) error
 
 	// AtRest returns an error if the storage holds anything but these logs and
-	// cells, what says that the open replicas run, and what ends within a few
-	// seconds. Called while no operation is under way.
+	// cells, what says that replicas run, and what a broker has to remember for a
+	// minute of its own writes and of logs that are gone. Called while no
+	// operation is under way.
 	AtRest func(ctx context.Context, live []mcpsession.Key) error
 }
 

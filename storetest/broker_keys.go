@@ -50,7 +50,7 @@ func keysApart(c *brokerContract) {
 		c.has(other, cell, []byte(content(cell)))
 	}
 	c.rest(append(logs, cells...)...)
-	for len(logs) > 0 || len(cells) > 0 {
+	for round := 0; len(logs) > 0 || len(cells) > 0; round++ {
 		if len(logs) > 0 {
 			c.drop(one, logs[0])
 			c.holds(other, logs[0])
@@ -60,6 +60,9 @@ func keysApart(c *brokerContract) {
 			c.drop(other, cells[0])
 			c.has(one, cells[0], nil)
 			cells = cells[1:]
+		}
+		if round%6 > 0 {
+			continue
 		}
 		for _, log := range logs {
 			c.holds(one, log, content(log))

@@ -149,10 +149,13 @@ func logsInPages(c *brokerContract) {
 	if page := c.read(brokers[1], log, want[n/2].Position); page.Len != n || page.First != want[0].Position || page.Last != want[n-1].Position {
 		c.Errorf("a page from the middle says that there are %d events, from %d to %d", page.Len, page.First, page.Last)
 	}
-	for i := range 20 {
-		from := i * n / 20
+	for i, from := range []int{1, n / 3, n - 100, n - 1} {
 		c.sameEvents(c.all(brokers[i%2], log, want[from].Position-1), want[from:])
 		c.sameEvents(c.all(brokers[i%2], log, want[from].Position), want[from+1:])
+	}
+	for from := 0; from < n-1; from += 99 {
+		page := c.read(brokers[from%2], log, want[from].Position)
+		c.sameEvents(page.Events, want[from+1:min(n, from+1+max(1, len(page.Events)))])
 	}
 }
 
@@ -232,17 +235,17 @@ func positionsTellTime(c *brokerContract) {
 	one, other := c.two()
 	log := c.key("log")
 	var earlier mcpsession.Position
-	for i := range 5 {
+	for range 5 {
 		// On the first instant of a millisecond, if the clock allows.
 		now := time.Now()
 		c.h.Advance(now.Truncate(time.Millisecond).Add(time.Millisecond).Sub(now))
 		from := mcpsession.PositionAt(time.Now())
 		at := c.append(one, log, "from then on")
-		if i > 0 && from < earlier {
-			c.Errorf("PositionAt a millisecond later is %d, but the event is at %d", from, earlier)
+		if from <= earlier {
+			c.Errorf("PositionAt is %d, but an event of a millisecond before is at %d", from, earlier)
 		}
 		if at <= from {
-			c.Errorf("an event is at %d, not after %d, where PositionAt put the time before it", at, from)
+			c.Errorf("PositionAt is %d, but an event of later is at %d", from, at)
 		}
 		if events := c.all(other, log, from); len(events) != 1 || events[0].Position != at {
 			c.Errorf("%d events after the time before the last", len(events))

@@ -13,6 +13,7 @@ import (
 var brokerWatches = []brokerTest{
 	{"a watch wakes once after Watch returns", watchBegins},
 	{"Append, a Swap that succeeds and Drop wake watchers on every replica", watchWakes},
+	{"what changes nothing wakes nobody", watchSleeps},
 	{"a watcher that does not receive holds nobody up", watchNeverWaits},
 	{"one channel can watch several keys", watchManyKeys},
 	{"a watch that was stopped sends nothing any more", watchStops},
@@ -55,6 +56,37 @@ func watchWakes(c *brokerContract) {
 				c.wakes(change.woken, change.name)
 				c.drain(change.woken)
 			}
+		}
+	}
+}
+
+// watchSleeps is what keeps a watcher that looks when it is woken from waking
+// itself for ever.
+func watchSleeps(c *brokerContract) {
+	one, other := c.two()
+	log, cell, never := c.key("log"), c.key("cell"), c.key("never-was")
+	c.append(one, log, "event")
+	c.swap(one, cell, nil, []byte("value"))
+	var woken []<-chan struct{}
+	for _, b := range []mcpsession.Broker{one, other} {
+		for _, key := range []mcpsession.Key{log, cell, never} {
+			woken = append(woken, c.settled(b, key))
+		}
+	}
+	for _, b := range []mcpsession.Broker{one, other} {
+		c.read(b, log, 0)
+		c.read(b, never, 0)
+		c.swap(b, cell, nil, nil)
+		c.swap(b, never, nil, nil)
+		c.swap(b, cell, []byte("wrong"), []byte("next"))
+		c.swap(b, cell, []byte("wrong"), nil)
+		c.swap(b, never, []byte("wrong"), []byte("next"))
+		c.append(b, mcpsession.Key{Name: "log"}, "of another key")
+		c.append(b, c.key("log2"), "of another key")
+	}
+	for i := range woken {
+		if c.wakesWithin(woken[i], aWhile) {
+			c.Errorf("watch %d woke though nothing changed", i)
 		}
 	}
 }
