@@ -75,6 +75,12 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 		return encode(response)
 	case mcp.JSONRPCError:
 		response.ID = requestID(m.ID)
+		if s.errorCode != 0 {
+			response.Error.Code = s.errorCode
+		}
+		if s.errorData != nil {
+			response.Error.Data = s.errorData
+		}
 		return encode(response)
 	}
 	return errorFor(m.ID, mcp.INTERNAL_ERROR, "the request has no answer")

@@ -120,7 +120,7 @@ func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsess
 	if err := h.openTap(); err != nil {
 		return nil, err
 	}
-	passHeaders(mcp)
+	hook(mcp)
 	h.follower.Go(func() { h.fleet.follow(h.life) })
 	return h, nil
 }

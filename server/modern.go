@@ -34,7 +34,7 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 	if _, ok := h.authenticate(w, r); !ok {
 		return
 	}
-	if code, text := checkModern(r, m); text != "" {
+	if code, text := h.checkModern(r, m); text != "" {
 		writeJSON(w, http.StatusBadRequest, errorFor(m.ID, code, text))
 		return
 	}
@@ -59,7 +59,7 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 
 // checkModern returns the JSON-RPC error that the headers of a request ask for,
 // or no text.
-func checkModern(r *http.Request, m *message) (code int, text string) {
+func (h *Handler) checkModern(r *http.Request, m *message) (code int, text string) {
 	header, meta := r.Header.Get(mcp.HeaderProtocolVersion), metaVersion(m)
 	switch {
 	case m.isResponse():
@@ -76,7 +76,34 @@ func checkModern(r *http.Request, m *message) (code int, text string) {
 	if err := mcp.ValidateStandardHeaders(r.Header.Get, meta, mcp.MCPMethod(m.Method), m.Params); err != nil {
 		return mcp.HEADER_MISMATCH, err.Error()
 	}
+	if err := h.checkParamHeaders(r.Header, m); err != nil {
+		return mcp.HEADER_MISMATCH, err.Error()
+	}
 	return 0, ""
+}
+
+// checkParamHeaders checks the arguments of a tool that travel in headers, too.
+func (h *Handler) checkParamHeaders(header http.Header, m *message) error {
+	if m.Method != string(mcp.MethodToolsCall) {
+		return nil
+	}
+	var call struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(m.Params, &call) != nil {
+		return nil // MCPServer says what is wrong
+	}
+	tool := h.mcp.GetTool(call.Name)
+	if tool == nil {
+		return nil
+	}
+	return mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
+		values := header.Values(name)
+		if len(values) == 0 {
+			return "", false
+		}
+		return values[0], true
+	}, &tool.Tool, m.Params)
 }
 
 // refuseMethod answers a GET or DELETE, which the modern era does not have.
