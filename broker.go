@@ -46,8 +46,8 @@ type Broker interface {
 	// next is not nil and ttl is not at least a millisecond.
 	Swap(ctx context.Context, cell Key, old, next []byte, ttl time.Duration) ([]byte, error)
 
-	// Drop removes logs and cells, all of one session. What does not exist is
-	// no error.
+	// Drop removes logs and cells. What does not exist is no error. ErrInvalid,
+	// and nothing is removed, when they are not all of one session.
 	Drop(ctx context.Context, keys ...Key) error
 
 	// Watch has something sent on woken, without ever waiting for a receiver,

@@ -153,6 +153,11 @@ func (b *Broker) Drop(ctx context.Context, keys ...mcpsession.Key) error {
 		return fmt.Errorf("drop logs and cells: %w", err)
 	}
 	for _, key := range keys {
+		if key.Ref != keys[0].Ref {
+			return fmt.Errorf("drop %s: %w: %s is of another session", describe(keys[0]), mcpsession.ErrInvalid, describe(key))
+		}
+	}
+	for _, key := range keys {
 		b.logs.remove(key)
 		b.cells.remove(key)
 		b.watches.wake(key)

@@ -150,6 +150,7 @@ func invalidArguments(c *brokerContract) {
 	invalid("a ttl of 0", err)
 	bad := mcpsession.Key{Ref: c.ref}
 	invalid("one key of several", b.Drop(c.Context(), log, bad, cell))
+	invalid("keys of two sessions", b.Drop(c.Context(), log, mcpsession.Key{Name: "log"}, cell))
 	c.holds(b, log, "event")
 	c.has(b, cell, []byte("value"))
 	c.rest(log, cell)
