@@ -28,9 +28,9 @@ type clientSession struct {
 	mu           sync.Mutex
 	outbox       *outbox
 	finished     bool
-	failure      error  // of a change that an interface without errors asked for
-	errorCode    int    // to answer an error with, unless 0
-	errorData    any    // to answer an error with, unless nil
+	failure      error // of a change that an interface without errors asked for
+	errorCode    int   // to answer an error with, unless 0
+	errorData    any   // to answer an error with, unless nil
 	info         mcp.Implementation
 	capabilities mcp.ClientCapabilities
 	filter       *mcp.SubscriptionFilter // of subscriptions/listen
