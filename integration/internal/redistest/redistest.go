@@ -87,10 +87,13 @@ func (s *Server) URL() string {
 // Client returns a new client of the server, which honours the deadlines of
 // its contexts and is closed when the test ends.
 func (s *Server) Client() *redis.Client {
-	c := redis.NewClient(s.options())
+	c := s.NewClient()
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
+
+// NewClient is Client for a caller who closes it.
+func (s *Server) NewClient() *redis.Client { return redis.NewClient(s.options()) }
 
 // Dir returns the directory that the server keeps its files in.
 func (s *Server) Dir() string { return s.dir }

@@ -36,17 +36,29 @@ func Main(m *testing.M) int {
 // from the working tree, with the race detector if the tests run with it.
 func Binary(t testing.TB) string {
 	t.Helper()
+	return built(t, buildServer)
+}
+
+// built returns the path of a program that build builds.
+func built(t testing.TB, build func() (string, error)) string {
+	t.Helper()
 	if buildDir == "" {
 		t.Fatal("the package needs: func TestMain(m *testing.M) { os.Exit(replica.Main(m)) }")
 	}
 	path, err := build()
 	if err != nil {
-		t.Fatalf("build cmd/mcpsession: %v", err)
+		t.Fatal(err)
 	}
 	return path
 }
 
-var build = sync.OnceValues(func() (string, error) {
+var (
+	buildServer     = sync.OnceValues(func() (string, error) { return build("cmd/mcpsession") })
+	buildEverything = sync.OnceValues(func() (string, error) { return build("examples/everything") })
+)
+
+// build builds a command of this repository.
+func build(command string) (string, error) {
 	root, err := repo.Root()
 	if err != nil {
 		return "", err
@@ -55,14 +67,14 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(buildDir, "mcpsession")
-	cmd := exec.Command("go", "build", "-buildvcs=false", fmt.Sprintf("-race=%t", race), "-o", path, "./cmd/mcpsession")
+	path := filepath.Join(buildDir, filepath.Base(command))
+	cmd := exec.Command("go", "build", "-buildvcs=false", fmt.Sprintf("-race=%t", race), "-o", path, "./"+command)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
 	return path, nil
-})
+}
 
 // raceEnabled reports whether this test binary has the race detector.
 func raceEnabled() (bool, error) {

@@ -21,6 +21,7 @@ const StartTimeout = 30 * time.Second
 // Resume, Running, ExitCode and Log.
 type Replica struct {
 	*proc.Process
+	t    testing.TB
 	addr string
 }
 
@@ -32,9 +33,20 @@ type Replica struct {
 // if the race detector spoke up in it.
 func Start(t testing.TB, env ...string) *Replica {
 	t.Helper()
-	r := Launch(t, env...)
+	return Launch(t, env...).started()
+}
+
+// StartEverything is Start for examples/everything, whose tools answer with the
+// name of their replica.
+func StartEverything(t testing.TB, name string, env ...string) *Replica {
+	t.Helper()
+	return launch(t, "replica "+name, built(t, buildEverything), append([]string{"REPLICA_NAME=" + name}, env...)).started()
+}
+
+func (r *Replica) started() *Replica {
+	r.t.Helper()
 	if err := r.WaitReady(StartTimeout); err != nil {
-		t.Fatalf("start a replica: %v", err)
+		r.t.Fatalf("start a replica: %v", err)
 	}
 	return r
 }
@@ -43,17 +55,17 @@ func Start(t testing.TB, env ...string) *Replica {
 // readiness: for a server that is meant to fail, or to wait for its Redis.
 func Launch(t testing.TB, env ...string) *Replica {
 	t.Helper()
-	return launch(t, Binary(t), env)
+	return launch(t, "replica", Binary(t), env)
 }
 
-func launch(t testing.TB, binary string, env []string) *Replica {
+func launch(t testing.TB, name, binary string, env []string) *Replica {
 	t.Helper()
 	settings := append(Environ(), "LISTEN_ADDR=127.0.0.1:0", "LOG_FORMAT=json")
-	r := &Replica{Process: proc.Start(t, "replica", append(settings, env...), binary)}
+	r := &Replica{Process: proc.Start(t, name, append(settings, env...), binary), t: t}
 	t.Cleanup(func() {
 		r.Kill()
 		if strings.Contains(r.Log(), "WARNING: DATA RACE") {
-			t.Error("a replica has a data race, see its log")
+			t.Errorf("%s has a data race, see its log", name)
 		}
 	})
 	return r

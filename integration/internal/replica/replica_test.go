@@ -54,7 +54,7 @@ func start(t *testing.T, mode string) *Replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, self, []string{"FAKE_SERVER=" + mode})
+	return launch(t, "replica", self, []string{"FAKE_SERVER=" + mode})
 }
 
 func TestReplicaLivesAndDies(t *testing.T) {
