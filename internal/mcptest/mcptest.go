@@ -176,20 +176,31 @@ func (s *Session) Listen(url, lastEventID string) *Stream {
 // a status and a body.
 func (s *Session) TryListen(url, lastEventID string) (stream *Stream, status int, body string) {
 	s.T.Helper()
+	stream, a, err := s.Dial(s.T.Context(), url, lastEventID)
+	if err != nil {
+		s.T.Fatalf("GET: %v", err)
+	}
+	return stream, a.Status, string(a.Body)
+}
+
+// Dial is TryListen for a test in which there may be nobody to listen to. The
+// stream ends with ctx.
+func (s *Session) Dial(ctx context.Context, url, lastEventID string) (*Stream, *Answer, error) {
 	header := http.Header{"Accept": {"text/event-stream"}}
 	if lastEventID != "" {
 		header.Set("Last-Event-ID", lastEventID)
 	}
-	response, err := s.do(s.T.Context(), http.MethodGet, url, "", header)
+	response, err := s.do(ctx, http.MethodGet, url, "", header)
 	if err != nil {
-		s.T.Fatalf("GET: %v", err)
+		return nil, nil, err
 	}
+	a := &Answer{Status: response.StatusCode, Header: response.Header, t: s.T}
 	if response.StatusCode == http.StatusOK {
-		return newStream(s.T, response.Body), response.StatusCode, ""
+		return newStream(s.T, response.Body), a, nil
 	}
 	defer response.Body.Close()
-	text, _ := io.ReadAll(response.Body)
-	return nil, response.StatusCode, string(text)
+	a.Body, err = io.ReadAll(response.Body)
+	return nil, a, err
 }
 
 // Delete ends the session and returns the status.

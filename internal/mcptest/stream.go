@@ -18,7 +18,7 @@ type Stream struct {
 
 	mu      sync.Mutex
 	lastID  string
-	primed  bool
+	primeID string
 	retry   string
 	failure error // why it ended, unless it was closed by the server
 }
@@ -64,7 +64,7 @@ func (s *Stream) read(body io.Reader) {
 			s.lastID = id
 		}
 		if id != "" && data == "" {
-			s.primed = true
+			s.primeID = id
 		}
 		s.mu.Unlock()
 		if data != "" {
@@ -176,7 +176,27 @@ func (s *Stream) LastID() string {
 func (s *Stream) Primed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.primed
+	return s.primeID != ""
+}
+
+// PrimeID is the id of the last event with an id and without data.
+func (s *Stream) PrimeID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primeID
+}
+
+// Arrived returns what has arrived and was not taken yet, without waiting.
+func (s *Stream) Arrived() []Message {
+	var all []Message
+	for {
+		select {
+		case m := <-s.events:
+			all = append(all, m)
+		default:
+			return all
+		}
+	}
 }
 
 // Retry is the last value of the retry field.
