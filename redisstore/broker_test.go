@@ -356,3 +356,27 @@ func TestWhatIsNotStorableIsInvalid(t *testing.T) {
 		t.Errorf("Drop of nothing: %v", err)
 	}
 }
+
+func TestABrokerWorksAfterTheServerForgotItsScripts(t *testing.T) {
+	m := miniredis.RunT(t)
+	b, client := brokerOn(t, redis.Options{Addr: m.Addr()})
+	cell := mcpsession.Key{Name: "cell"}
+	for range 2 {
+		for _, call := range []func(){
+			func() { appendTo(t, b, log1, "event", keep) },
+			func() { read(t, b, log1, 0) },
+			func() { swap(t, b, cell, nil, []byte("value")) },
+			func() { swap(t, b, cell, nil, nil) },
+			func() {
+				if err := b.Drop(t.Context(), log1, cell); err != nil {
+					t.Error(err)
+				}
+			},
+		} {
+			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			call()
+		}
+	}
+}

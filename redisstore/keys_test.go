@@ -34,6 +34,28 @@ func TestKeyNamesNeverChange(t *testing.T) {
 			t.Errorf("session %s is listed in %q, want %q", test.ref, got, test.index)
 		}
 	}
+	for _, test := range []struct {
+		key                            mcpsession.Key
+		log, cell, channel, writer, of string
+	}{
+		{mcpsession.Key{Ref: counting, Name: "a:{b}"}, "mcps:{b1}:l:AAECAwQFBgcICQoLDA0ODw:a:{b}", "mcps:{b1}:c:AAECAwQFBgcICQoLDA0ODw:a:{b}", "mcps:{b1}:n:AAECAwQFBgcICQoLDA0ODw:a:{b}", "mcps:{b1}:w:W", "a session"},
+		{mcpsession.Key{Name: "a:{b}"}, "mcps:{fleet}:l:a:{b}", "mcps:{fleet}:c:a:{b}", "mcps:{fleet}:n:a:{b}", "mcps:{fleet}:w:W", "all"},
+	} {
+		k := keys{"mcps"}
+		for _, name := range []struct{ what, got, want string }{
+			{"log", k.log(test.key), test.log},
+			{"cell", k.cell(test.key), test.cell},
+			{"channel", k.channel(test.key), test.channel},
+			{"writer", k.writer(test.key.Ref, "W"), test.writer},
+		} {
+			if name.got != name.want {
+				t.Errorf("the %s of %s is named %q, want %q", name.what, test.of, name.got, name.want)
+			}
+		}
+	}
+	if got := (keys{"mcps"}).replica("R"); got != "mcps:r:R" {
+		t.Errorf("a replica is named %q", got)
+	}
 	if buckets != 1024 {
 		t.Errorf("the number of buckets changed to %d", buckets)
 	}
@@ -57,9 +79,12 @@ func TestAllKeysOfASessionAndItsIndexShareAHashTag(t *testing.T) {
 		k := keys{prefix}
 		for range 100 {
 			ref := mcpsession.NewSessionID().Ref()
-			session, index := k.session(ref), k.index(bucketOf(ref))
-			if tag := hashTag(session); tag != hashTag(index) || !strings.HasPrefix(tag, "b") {
-				t.Fatalf("%s and %s do not share a hash tag", session, index)
+			key := mcpsession.Key{Ref: ref, Name: "{x}"}
+			session := k.session(ref)
+			for _, other := range []string{k.index(bucketOf(ref)), k.log(key), k.cell(key), k.writer(ref, "w")} {
+				if tag := hashTag(session); tag != hashTag(other) || !strings.HasPrefix(tag, "b") {
+					t.Fatalf("%s and %s do not share a hash tag", session, other)
+				}
 			}
 		}
 	}
