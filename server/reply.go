@@ -96,9 +96,13 @@ func (r *reply) answer(text []byte) {
 func (r *reply) leave() {
 	select {
 	case <-r.done:
+		return
 	default:
-		close(r.done)
 	}
+	if r.sse != nil {
+		r.sse.end()
+	}
+	close(r.done)
 }
 
 // errLeft: the response has ended, though its requests are not answered.

@@ -53,6 +53,7 @@ func (h *Handler) resumeRecord(ctx context.Context, w http.ResponseWriter, live 
 		page.Events = nil
 	}
 	s.sse = newSSE(w)
+	defer s.sse.end()
 	if takesPriming(session) { // so that it can be resumed again, whatever comes
 		s.sse.prime(recordEventID(s.name, s.after))
 	}

@@ -91,6 +91,7 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 	h.streams.add(ref, s)
 	defer h.streams.remove(ref, s)
 	s.sse = newSSE(w)
+	defer s.sse.end()
 	s.serve(ctx, last)
 }
 
