@@ -49,8 +49,9 @@ func (h *Handler) resumeRecord(ctx context.Context, w http.ResponseWriter, live 
 			h.writeStoreError(w, "resume a stream of", err)
 			return
 		}
-		s.over = slices.ContainsFunc(page.Events, isOver)
-		page.Events = nil
+		// What came in between is not seen yet.
+		s.over = len(page.Events) > 0 && isOver(page.Events[0])
+		page.Events = slices.DeleteFunc(page.Events, func(e mcpsession.Event) bool { return e.Position <= s.after })
 	}
 	s.sse = newSSE(w)
 	defer s.sse.end()

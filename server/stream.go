@@ -23,10 +23,11 @@ type stream struct {
 	prime      bool
 
 	woken chan struct{}      // something may have changed
-	end   context.CancelFunc // the session has ended
+	end   context.CancelFunc // the session has ended, or the client left this connection
 
 	deliveries
 	leads  bool
+	led    bool                // it did, at least once
 	stop   func()              // ends the watch of the cell, or of the mailbox
 	heard  mcpsession.Position // of the fleet log, whether or not it was for this session
 	sse    *sse
@@ -140,17 +141,31 @@ func (s *stream) step(ctx context.Context) bool {
 // lead makes this the stream that delivers, if none does, or one that cannot any
 // more.
 func (s *stream) lead(ctx context.Context) bool {
-	if err := s.load(ctx); err != nil || !s.vacant(ctx) {
+	if err := s.load(ctx); err != nil {
+		return false
+	}
+	if s.replaced() {
+		s.end()
+		return false
+	}
+	if !s.vacant(ctx) {
 		return false
 	}
 	ok, err := s.change(ctx, s.now.take(s.id, s.connection, s.broker.Replica()))
 	if err != nil || !ok {
 		return err == nil // somebody else was faster: see who
 	}
-	s.leads = true
+	s.leads, s.led = true, true
 	s.stop()
 	s.stop = s.broker.Watch(mailboxKey(s.cell.Ref), s.woken)
 	return true
+}
+
+// replaced reports whether the client resumed this stream on another connection:
+// then it has lost this one, however open it seems here. Each connection takes the
+// stream from another once, so that the last one keeps it.
+func (s *stream) replaced() bool {
+	return s.led && s.now.Stream == s.id && s.now.Connection != s.connection
 }
 
 func (s *stream) vacant(ctx context.Context) bool {
