@@ -1,0 +1,460 @@
+package transport
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpsession/mcpsession/internal/mcptest"
+)
+
+// wantProgress fails the test unless messages are the reports from first to last
+// of multi_notify, each once.
+func wantProgress(t testing.TB, messages []mcptest.Message, first, last int) {
+	t.Helper()
+	var got, want []string
+	for _, m := range messages {
+		if m.Method != "notifications/progress" {
+			t.Errorf("among the reports is %s", m.Raw)
+		}
+		got = append(got, m.Param("progress"))
+	}
+	for n := first; n <= last; n++ {
+		want = append(want, fmt.Sprint(n))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("reported are %v, want %v", got, want)
+	}
+}
+
+// primed waits until a stream has an event id, before it has a message.
+func primed(t testing.TB, s *mcptest.Stream) string {
+	t.Helper()
+	eventually(t, func() error {
+		if s.PrimeID() == "" {
+			return fmt.Errorf("the stream has no event id")
+		}
+		return nil
+	})
+	return s.PrimeID()
+}
+
+// An answer is broken after each of its events, and resumed on the other
+// replicas while the call goes on.
+func TestAnAnswerGoesOnElsewhereWhereverItBreaks(t *testing.T) {
+	onFleets(t, func(t *testing.T, f *fleet) {
+		const reports = 6
+		for _, version := range []string{v20250618, latest} {
+			for seen := range reports + 2 { // the last one is the result
+				if seen == 0 && version != latest {
+					continue // has no id before the first message
+				}
+				t.Run(fmt.Sprintf("%s after %d events", version, seen), func(t *testing.T) {
+					t.Parallel()
+					s := f.Begin(t, f.B, version, mcptest.NoCapabilities)
+					a, id := s.Start(f.A, "multi_notify", fmt.Sprintf(`{"n":%d,"gapms":100}`, reports))
+					var last string
+					if seen == 0 {
+						last = primed(t, a.Stream)
+					}
+					for n := range seen {
+						m := a.Stream.Next()
+						if last = m.EventID; n < reports {
+							wantProgress(t, []mcptest.Message{m}, n+1, n+1)
+						}
+					}
+					a.Stream.Break()
+					for _, url := range []string{f.B, f.C, f.A} { // the second and third time, from the record
+						resumed := s.Listen(url, last)
+						if seen <= reports {
+							final, before := resumed.Until(id)
+							wantProgress(t, before, seen+1, reports)
+							if final.Text(t) != "multi done A" {
+								t.Errorf("resumed on %s, the call ends with %s", f.Name(url), final.Raw)
+							}
+						}
+						resumed.WantEnd()
+						if more := resumed.Arrived(); len(more) > 0 {
+							t.Errorf("resumed on %s, after the result come %d messages, the first %s", f.Name(url), len(more), more[0].Raw)
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+// What a resumed stream carries arrives when it is sent, not when the call ends.
+func TestAResumedAnswerIsLive(t *testing.T) {
+	onFleets(t, func(t *testing.T, f *fleet) {
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		a, id := s.Start(f.A, "multi_notify", `{"n":4,"gapms":400}`)
+		last := primed(t, a.Stream)
+		a.Stream.Break()
+		resumed := s.Listen(f.B, last)
+		var arrived []time.Time
+		for n := 1; n <= 4; n++ {
+			wantProgress(t, []mcptest.Message{resumed.Next()}, n, n)
+			arrived = append(arrived, time.Now())
+		}
+		if _, before := resumed.Until(id); len(before) > 0 {
+			t.Errorf("after the last report comes %s", before[0].Raw)
+		}
+		for n := 1; n < 4; n++ { // had they come at the end, then at once
+			if gap := arrived[n].Sub(arrived[n-1]); n > 1 && gap < 100*time.Millisecond {
+				t.Errorf("report %d arrives %v after the one before, which was sent 400ms earlier", n+1, gap)
+			}
+		}
+	})
+}
+
+// breakAtRandom breaks a stream after what has arrived within a moment.
+func breakAtRandom(s *mcptest.Stream) (seen []mcptest.Message, last string) {
+	select {
+	case <-s.Ended():
+	case <-time.After(time.Duration(rand.IntN(120)) * time.Millisecond):
+	}
+	last = s.Break()
+	return s.Arrived(), last
+}
+
+func TestAnAnswerThatBreaksAgainAndAgainArrivesWholeAndOnce(t *testing.T) {
+	onFleets(t, func(t *testing.T, f *fleet) {
+		for i := range 3 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				s := f.Begin(t, f.C, latest, mcptest.NoCapabilities)
+				a, id := s.Start(f.A, "multi_notify", `{"n":40,"gapms":30}`)
+				all, last := breakAtRandom(a.Stream)
+				connections := 1
+				for next := 0; len(all) == 0 || string(all[len(all)-1].ID) != id; next++ {
+					if last == "" { // not even primed
+						t.Fatal("the answer broke before it had an event id")
+					}
+					if connections++; connections > 500 {
+						t.Fatalf("after %d connections, %d messages have arrived", connections, len(all))
+					}
+					seen, to := breakAtRandom(s.Listen([]string{f.B, f.C, f.A}[next%3], last))
+					all = append(all, seen...)
+					if to != "" {
+						last = to
+					}
+				}
+				wantProgress(t, all[:len(all)-1], 1, 40)
+				if got := all[len(all)-1].Text(t); got != "multi done A" {
+					t.Errorf("the call ends with %q", got)
+				}
+				t.Logf("%d connections", connections)
+			})
+		}
+	})
+}
+
+func TestALostConnectionCancelsNothing(t *testing.T) {
+	onOwnFleets(t, nil, func(t *testing.T, f *fleet) {
+		for _, version := range versions {
+			s := f.Begin(t, f.A, version, mcptest.NoCapabilities)
+			a, _ := s.Start(f.A, "slow", `{"ms":1500}`)
+			last := ""
+			if version == latest {
+				last = primed(t, a.Stream)
+			}
+			a.Stream.Break()
+			if version == latest {
+				if final := s.Listen(f.B, last).Next(); final.Text(t) != "done A" {
+					t.Errorf("the call ends with %s", final.Raw)
+				}
+			}
+			before := time.Now()
+			if got := s.Call(f.A, "slow", `{"ms":600}`); got != "done A" { // longer than what was left of it
+				t.Errorf("after %v slow answers %q", time.Since(before), got)
+			}
+			if got := s.Call(f.A, "cancel_count", `{}`); got != "0" {
+				t.Errorf("%s calls were cancelled by a lost connection of %s", got, version)
+			}
+		}
+	})
+}
+
+// notices are what a test sends to a session that no call of it waits for:
+// broadcasts, which are numbered, and notifications, which say who sent them.
+type notices struct {
+	f  *fleet
+	by *mcptest.Session // another session, which sends
+	to *mcptest.Session
+
+	broadcasts, specific []string // sent so far
+}
+
+func (f *fleet) notices(t testing.TB, to *mcptest.Session) *notices {
+	return &notices{f: f, by: f.Begin(t, f.A, latest, mcptest.NoCapabilities), to: to}
+}
+
+// send sends one or the other from a replica, or from any.
+func (n *notices) send(url string) {
+	n.by.T.Helper()
+	urls := []string{n.f.A, n.f.B, n.f.C}
+	if url == "" {
+		url = urls[rand.IntN(3)]
+	}
+	if rand.IntN(2) == 0 {
+		number := fmt.Sprint(len(n.broadcasts))
+		n.by.Call(url, "broadcast", `{"n":`+number+`}`)
+		n.broadcasts = append(n.broadcasts, number)
+		return
+	}
+	if got := n.by.Call(url, "notify_session", fmt.Sprintf(`{"sid":%q}`, n.to.Token)); got != "err=<nil>" {
+		n.by.T.Fatalf("notify_session answers %q", got)
+	}
+	n.specific = append(n.specific, fmt.Sprintf("%q", n.f.Name(url)))
+}
+
+func (n *notices) count() int { return len(n.broadcasts) + len(n.specific) }
+
+// byKind tells broadcasts from notifications. Those of one session arrive in the
+// order in which they were sent; broadcasts leave each replica in order, but a
+// tool does not wait for that; between the two kinds there is none.
+func byKind(t testing.TB, messages []mcptest.Message) (broadcasts, specific []string) {
+	t.Helper()
+	for _, m := range messages {
+		switch m.Method {
+		case "notifications/test_broadcast":
+			broadcasts = append(broadcasts, m.Param("n"))
+		case "notifications/test_specific":
+			specific = append(specific, m.Param("from"))
+		default:
+			t.Errorf("the client gets %s", m.Raw)
+		}
+	}
+	slices.SortFunc(broadcasts, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return broadcasts, specific
+}
+
+// want fails the test unless messages are all that was sent, each once.
+func (n *notices) want(t testing.TB, messages []mcptest.Message) {
+	t.Helper()
+	broadcasts, specific := byKind(t, messages)
+	if !slices.Equal(broadcasts, n.broadcasts) {
+		t.Errorf("of the broadcasts arrive %v, sent were %v", broadcasts, n.broadcasts)
+	}
+	if !slices.Equal(specific, n.specific) {
+		t.Errorf("of the notifications arrive %v, sent were those of %v", specific, n.specific)
+	}
+}
+
+func TestAGetStreamIsResumedWhereverItBreaks(t *testing.T) {
+	onOwnFleets(t, nil, func(t *testing.T, f *fleet) {
+		for _, version := range []string{v20250618, latest} {
+			const sent = 5
+			for seen := range sent + 1 {
+				if seen == 0 && version != latest {
+					continue
+				}
+				s := f.Begin(t, f.A, version, mcptest.NoCapabilities)
+				stream := s.Listen(f.A, "")
+				last := ""
+				if version == latest {
+					last = primed(t, stream)
+				}
+				n := f.notices(t, s)
+				var messages []mcptest.Message
+				for range sent {
+					n.send("")
+				}
+				for range seen {
+					m := stream.Next()
+					messages, last = append(messages, m), m.EventID
+				}
+				stream.Break()
+				n.send("") // to nobody, or to the stream that is just breaking
+				resumed := s.Listen(f.B, last)
+				n.send("")
+				for len(messages) < n.count() {
+					messages = append(messages, resumed.Next())
+				}
+				n.want(t, messages)
+				resumed.Quiet(50 * time.Millisecond)
+				again := s.Listen(f.C, last) // what the first resumption swallowed
+				for range n.count() - seen {
+					again.Next()
+				}
+				again.Quiet(50 * time.Millisecond)
+				again.Break()
+			}
+		}
+	})
+}
+
+func TestAGetStreamThatBreaksAgainAndAgainLosesNothing(t *testing.T) {
+	onOwnFleets(t, nil, func(t *testing.T, f *fleet) {
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		n := f.notices(t, s)
+		stream := s.Listen(f.A, "")
+		last := primed(t, stream)
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for range 60 {
+				n.send("")
+			}
+		}()
+		var messages []mcptest.Message
+		over := false
+		for next := 0; ; next++ {
+			seen, to := breakAtRandom(stream)
+			messages = append(messages, seen...)
+			if to != "" {
+				last = to
+			}
+			if over && len(messages) >= n.count() {
+				break
+			}
+			select {
+			case <-sent:
+				over = true
+			default:
+			}
+			if next > 500 {
+				break
+			}
+			stream = s.Listen([]string{f.B, f.C, f.A}[next%3], last)
+		}
+		<-sent
+		n.want(t, messages)
+	})
+}
+
+func TestEachOfTwoGetStreamsResumesWhatItWasGiven(t *testing.T) {
+	onOwnFleets(t, nil, func(t *testing.T, f *fleet) {
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		n := f.notices(t, s)
+		first := s.Listen(f.B, "")
+		n.send("")
+		messages := []mcptest.Message{first.Next()} // so this is the one that delivers
+		last := messages[0].EventID
+		second := s.Listen(f.C, "")
+		primed(t, second)
+		for range 4 {
+			n.send("")
+		}
+		given := []mcptest.Message{first.Next(), first.Next(), first.Next(), first.Next()}
+		first.Break()
+		var inherited []mcptest.Message
+		eventually(t, func() error { // until the server has noticed; what it sends before is the first one's
+			n.send("")
+			if inherited = append(inherited, second.Arrived()...); len(inherited) == 0 {
+				return fmt.Errorf("the second stream inherits nothing")
+			}
+			return nil
+		})
+		n.send("")
+		first = s.Listen(f.A, last)
+		var again []mcptest.Message
+		for range given {
+			again = append(again, first.Next())
+		}
+		broadcasts, specific := byKind(t, again)
+		wantBroadcasts, wantSpecific := byKind(t, given)
+		if !slices.Equal(broadcasts, wantBroadcasts) || !slices.Equal(specific, wantSpecific) {
+			t.Errorf("the resumed stream begins with %v and %v, and was given %v and %v", broadcasts, specific, wantBroadcasts, wantSpecific)
+		}
+		messages = append(messages, given...)
+		for len(messages)+len(inherited) < n.count() {
+			select {
+			case <-time.After(soon):
+				t.Fatalf("%d of %d messages arrive", len(messages)+len(inherited), n.count())
+			case <-time.After(5 * time.Millisecond):
+			}
+			messages = append(messages, first.Arrived()...)
+			inherited = append(inherited, second.Arrived()...)
+		}
+		first.Quiet(100 * time.Millisecond) // nothing of what the second one was given
+		n.want(t, append(messages, inherited...))
+
+		// And the second one: the last message but one.
+		second.Break()
+		if len(inherited) > 1 {
+			second = s.Listen(f.A, inherited[len(inherited)-2].EventID)
+			if m := second.Next(); m.EventID != inherited[len(inherited)-1].EventID {
+				t.Errorf("the second stream resumes with %s, and was given %s", m.Raw, inherited[len(inherited)-1].Raw)
+			}
+			second.Quiet(100 * time.Millisecond)
+		}
+		n.send("")
+		total := 0
+		eventually(t, func() error {
+			if total += len(first.Arrived()) + len(second.Arrived()); total != 1 {
+				return fmt.Errorf("%d of 1 message arrives", total)
+			}
+			return nil
+		})
+		first.Quiet(100 * time.Millisecond)
+		second.Quiet(10 * time.Millisecond)
+	})
+}
+
+// A client can lose a connection long before the server notices, and resumes
+// while it still seems to be open.
+func TestAResumedGetStreamReplacesTheConnectionThatSeemsOpen(t *testing.T) {
+	onOwnFleets(t, nil, func(t *testing.T, f *fleet) {
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		n := f.notices(t, s)
+		old := s.Listen(f.A, "")
+		n.send("")
+		messages := []mcptest.Message{old.Next()}
+		last := messages[0].EventID
+		for round, url := range []string{f.B, f.C, f.A, f.B} {
+			fresh := s.Listen(url, last)
+			primed(t, fresh)
+			for range 5 {
+				n.send("")
+			}
+			for range 5 {
+				m := fresh.Next()
+				messages, last = append(messages, m), m.EventID
+			}
+			if more := old.Arrived(); len(more) > 0 {
+				t.Fatalf("round %d: the connection that was replaced gets %s", round, more[0].Raw)
+			}
+			old.WantEnd() // nothing more will come on it
+			old = fresh
+		}
+		n.want(t, messages)
+	})
+}
+
+func TestEventIDsOfOtherSessionsAndNonsenseAreRefused(t *testing.T) {
+	onFleets(t, func(t *testing.T, f *fleet) {
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		a, id := s.Start(f.A, "multi_notify", `{"n":2,"gapms":10}`)
+		final, before := a.Final(id)
+		get := s.Listen(f.B, "")
+		mine := []string{primed(t, get), a.Stream.PrimeID(), before[0].EventID, final.EventID}
+		for _, url := range []string{f.A, f.B, f.C} {
+			stranger := f.Begin(t, url, latest, mcptest.NoCapabilities)
+			for _, id := range mine {
+				if _, status, text := stranger.TryListen(url, id); status != http.StatusBadRequest {
+					t.Errorf("an event id of another session, %q, is answered %d on %s: %s", id, status, f.Name(url), text)
+				}
+			}
+			cut := func(id string) string { return id[:strings.LastIndexByte(id, '.')] }
+			for _, id := range []string{
+				"1", "r", "g", "r.", "g.", "r..", "g...", "x.y.z", ".", "....", "-1", "null",
+				"r.nothing.1", "r.nothing", "g.nothing.1.1", "g.nothing.1", "r.a b.1",
+				cut(mine[0]), cut(mine[2]), mine[0] + ".1", mine[2] + "!", mine[2] + ".1",
+				cut(mine[2]) + ".zzzzzzzzzzzzzzzzzzzz", cut(mine[2]) + ".-1",
+				strings.Repeat("r.", 1000), "r." + strings.Repeat("a", 4000) + ".1",
+				strings.Replace(mine[0], "g.", "g.A", 1), "r.\u00e9.1",
+			} {
+				if _, status, text := s.TryListen(url, id); status != http.StatusBadRequest {
+					t.Errorf("the event id %.60q is answered %d on %s: %s", id, status, f.Name(url), text)
+				}
+			}
+		}
+	})
+}
