@@ -2,6 +2,7 @@ package mcptest
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"strings"
 	"sync"
@@ -82,6 +83,24 @@ func (s *Stream) Next() Message {
 		s.t.Fatalf("no message arrives within %v (the stream: %v)", Patience, s.state())
 	}
 	return m
+}
+
+// Wait waits for the next message until the stream or ctx ends: then there is
+// none.
+func (s *Stream) Wait(ctx context.Context) (Message, bool) {
+	select {
+	case m := <-s.events:
+		return m, true
+	case <-ctx.Done():
+		return Message{}, false
+	case <-s.ended:
+	}
+	select { // what arrived before the end
+	case m := <-s.events:
+		return m, true
+	default:
+		return Message{}, false
+	}
 }
 
 func (s *Stream) next(within time.Duration) (Message, bool) {
