@@ -158,11 +158,35 @@ func ref(t testing.TB, s *mcptest.Session) mcpsession.Ref {
 }
 
 // onFleets runs a test on both kinds of fleet, which it shares with other tests:
-// it keeps to its own sessions, and breaks nothing.
+// it keeps to its own sessions, sends nothing to all, and breaks nothing.
 func onFleets(t *testing.T, test func(t *testing.T, f *fleet)) {
 	t.Helper()
+	quiet.run(t, test)
+}
+
+// onLoudFleets is onFleets for tests that send messages to all sessions, also to
+// those of the others.
+func onLoudFleets(t *testing.T, test func(t *testing.T, f *fleet)) {
+	t.Helper()
+	loud.run(t, test)
+}
+
+// shared is a fleet of each kind, started when the first test wants it.
+type shared struct{ replicas, process func() *fleet }
+
+var quiet, loud = newShared(), newShared()
+
+func newShared() shared {
+	return shared{
+		replicas: sync.OnceValue(func() *fleet { return startReplicas(allTests) }),
+		process:  sync.OnceValue(func() *fleet { return startProcess(allTests) }),
+	}
+}
+
+func (s shared) run(t *testing.T, test func(t *testing.T, f *fleet)) {
+	t.Helper()
 	t.Parallel()
-	run := func(name string, start func() *fleet) {
+	on := func(name string, start func() *fleet) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := start()
@@ -171,17 +195,18 @@ func onFleets(t *testing.T, test func(t *testing.T, f *fleet)) {
 				before[i] = len(r.Log())
 			}
 			t.Cleanup(func() {
+				if !t.Failed() {
+					return
+				}
 				for i, r := range f.Replicas {
-					if t.Failed() {
-						t.Logf("meanwhile replica %d printed:\n%s", i, r.Log()[before[i]:])
-					}
+					t.Logf("meanwhile replica %d printed:\n%s", i, r.Log()[before[i]:])
 				}
 			})
 			test(t, f)
 		})
 	}
-	run("three replicas", sharedReplicas)
-	run("one process", sharedProcess)
+	on("three replicas", s.replicas)
+	on("one process", s.process)
 }
 
 // onOwnFleets runs a test on a new fleet of each kind, with these settings.
@@ -205,11 +230,6 @@ func eventually(t testing.TB, try func() error) {
 		t.Fatal(err)
 	}
 }
-
-var (
-	sharedReplicas = sync.OnceValue(func() *fleet { return startReplicas(allTests) })
-	sharedProcess  = sync.OnceValue(func() *fleet { return startProcess(allTests) })
-)
 
 func TestMain(m *testing.M) {
 	code := replica.Main(m)
