@@ -19,7 +19,7 @@ import (
 // both in the slot of their session, and wake-ups are Pub/Sub messages, all of
 // them over one connection. Every method that asks the server is one round trip.
 //
-// A log of a few small events takes about 5 kB of Redis's memory, most of it set
+// A log of a few small events takes about 4.5 kB of Redis's memory, most of it set
 // aside for events to come. Of a log, up to 100 events more than asked for are
 // kept, the number that Redis removes at once.
 //
@@ -45,9 +45,10 @@ type Broker struct {
 var _ mcpsession.Broker = (*Broker)(nil)
 
 // NewBroker returns a broker on the server and under the prefix of store, and
-// announces this process there as a new replica. ctx is for that alone. The
-// broker logs to the store's logger when it loses touch with the server. Close it
-// before the store.
+// announces this process there as a new replica. ctx is for that alone. The Redis
+// user needs the right to publish and subscribe to channels that begin with the
+// prefix. The broker logs to the store's logger when it loses touch with the
+// server. Close it before the store.
 func NewBroker(ctx context.Context, store *Store) (*Broker, error) {
 	b := &Broker{
 		client:  store.client,
@@ -196,8 +197,7 @@ func cellValue(reply []any, err error) ([]byte, error) {
 	return nil, brokerError(nil)
 }
 
-// Drop implements [mcpsession.Broker]. ErrInvalid when the keys are not all of
-// one session.
+// Drop implements [mcpsession.Broker].
 func (b *Broker) Drop(ctx context.Context, keys ...mcpsession.Key) error {
 	if len(keys) == 0 {
 		return nil

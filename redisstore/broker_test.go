@@ -202,8 +202,8 @@ func TestPositionsGrowWhateverTheClockDoes(t *testing.T) {
 	for i, want := range []mcpsession.Position{
 		mcpsession.NewPosition(ahead, 1<<20-2),
 		mcpsession.NewPosition(ahead, 1<<20-1),
-		mcpsession.NewPosition(ahead+1, 0),
 		mcpsession.NewPosition(ahead+1, 1),
+		mcpsession.NewPosition(ahead+1, 2),
 	} {
 		if got := appendTo(t, b, log1, "x", keep); got != want {
 			t.Errorf("append %d is at %d.%d, want %d.%d", i, got.Milli(), got.Seq(), want.Milli(), want.Seq())

@@ -1,7 +1,7 @@
 // Package redisstore keeps sessions in Redis 7.0 or later, or Valkey 7.2 or
-// later, shared by any number of processes. Sessions end by the TTL of their
-// keys, by the server's clock: there is no cleanup loop, and nothing depends on
-// a replica's clock.
+// later, shared by any number of processes, and carries what these say to one
+// another. Sessions end by the TTL of their keys, by the server's clock: there is
+// no cleanup loop, and nothing depends on a replica's clock.
 //
 // The server should have maxmemory-policy noeviction, and persistence to taste:
 // a session is as durable as the server makes it.
