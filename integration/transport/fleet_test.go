@@ -7,6 +7,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -232,6 +233,10 @@ func eventually(t testing.TB, try func() error) {
 }
 
 func TestMain(m *testing.M) {
+	// Most tests wait most of the time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := replica.Main(m)
 	if !allTests.end() && code == 0 {
 		code = 1
