@@ -15,6 +15,15 @@ const ended = time.Duration(math.MinInt64)
 // maxSlack bounds how much later than its idle timeout a session ends.
 const maxSlack = time.Second
 
+// slack is how much later than it has to an unused session ends, so that most
+// accesses to a busy one need not write: the cores that read it then share its
+// cache line. The contract allows a sixteenth of the idle timeout.
+func slack(idle time.Duration) time.Duration { return min(idle/16, maxSlack) }
+
+// margin is the part of the slack that an access finds or writes, so that the
+// next ones need not know the exact time.
+func margin(idle time.Duration) time.Duration { return slack(idle) / 2 }
+
 // entry is one session. Its times are durations since the store's start.
 type entry struct {
 	// What every access reads: 64 bytes, so as few cache lines as can be.
@@ -45,24 +54,22 @@ func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, 
 	return e
 }
 
-// read sets into to a copy of the newest revision, last used at the given time.
-// It copies the struct, which is large, once: to where the caller wants it.
+// read sets into to a copy of the newest revision, last used at the given time
+// or when it was written, whichever is later. It copies the struct, which is
+// large, once: to where the caller wants it.
 func (e *entry) read(into *mcpsession.Session, lastUsed time.Time) {
 	*into = *e.session.Load()
 	into.Unshare()
-	into.LastUsedAt = lastUsed
+	if lastUsed.After(into.LastUsedAt) {
+		into.LastUsedAt = lastUsed
+	}
 }
 
 func (e *entry) expired(now time.Duration) bool { return time.Duration(e.deadline.Load()) <= now }
 
-// slack is how much later than it has to an unused session ends, so that most
-// accesses to a busy one need not write: the cores that read it then share its
-// cache line. The contract allows a sixteenth of the idle timeout.
-func (e *entry) slack() time.Duration { return min(e.idle/16, maxSlack) }
-
 // next is the deadline that an access at the time now writes, if it has to.
 func (e *entry) next(now time.Duration) time.Duration {
-	return min(now+e.idle+e.slack(), e.last)
+	return min(now+e.idle+slack(e.idle), e.last)
 }
 
 // touch makes sure that the session lives one idle timeout from now. It is
@@ -73,7 +80,7 @@ func (e *entry) touch(now time.Duration) bool {
 		if deadline <= now {
 			return false
 		}
-		if min(now+e.idle, e.last) <= deadline || e.deadline.CompareAndSwap(int64(deadline), int64(e.next(now))) {
+		if min(now+e.idle+margin(e.idle), e.last) <= deadline || e.deadline.CompareAndSwap(int64(deadline), int64(e.next(now))) {
 			return true
 		}
 	}
@@ -101,13 +108,19 @@ func (e *entry) endIfExpired(now time.Duration) (deadline time.Duration, done bo
 	}
 }
 
-// lastUsed is the last access that wrote, as far as a deadline tells: one later
-// by less than the slack is hidden, and so is one within an idle timeout of the
-// absolute deadline.
-func (e *entry) lastUsed(start time.Time, deadline time.Duration) time.Time {
-	byDeadline := start.Add(deadline - e.slack() - e.idle)
-	if written := e.session.Load().LastUsedAt; written.After(byDeadline) {
-		return written
+// extend moves the deadline to one idle timeout from now if it lies between
+// from and there.
+func (e *entry) extend(from, now time.Duration) {
+	for {
+		deadline, next := time.Duration(e.deadline.Load()), min(now+e.idle, e.last)
+		if deadline < from || deadline >= next || e.deadline.CompareAndSwap(int64(deadline), int64(next)) {
+			return
+		}
 	}
-	return byDeadline
+}
+
+// lastUsed is the last access that wrote the deadline. It hides an access soon
+// after, and one within an idle timeout of the absolute deadline.
+func (e *entry) lastUsed(deadline time.Duration) time.Duration {
+	return deadline - slack(e.idle) - e.idle
 }

@@ -53,11 +53,11 @@ func TestTheAbsoluteDeadlineHasNoSlack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(19)
+		time.Sleep(19 * time.Nanosecond)
 		if n, err := s.Count(t.Context()); n != 1 || err != nil {
 			t.Errorf("the session ended before its absolute deadline: %d, %v", n, err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, err := s.Get(t.Context(), id); err == nil {
 			t.Error("the session outlived its absolute deadline")
 		}

@@ -3,7 +3,8 @@
 //
 // A session that is not used ends when its idle timeout has passed, at most a
 // sixteenth of it and at most one second later. At its absolute deadline it ends
-// at once.
+// at once. Only if the process was stopped, or its machine so busy that it might
+// as well have been, may sessions that were in use then end later by that time.
 package memstore
 
 import (
@@ -28,13 +29,11 @@ type Store struct {
 	limits      mcpsession.Limits
 	maxSessions int64
 
-	// start is the origin of all times inside the store. Its monotonic reading
-	// keeps deadlines right when the wall clock is set.
-	start   time.Time
 	entries *xsync.Map[mcpsession.Ref, *entry]
+	closed  atomic.Bool
+	clock   clock
 	places  atomic.Int64 // entries in the map, and those about to be
 	expiry  expiryQueue
-	closed  atomic.Bool
 }
 
 var _ mcpsession.SessionStore = (*Store)(nil)
@@ -52,9 +51,9 @@ func New(limits mcpsession.Limits, maxSessions int) (*Store, error) {
 	s := &Store{
 		limits:      limits,
 		maxSessions: int64(maxSessions),
-		start:       time.Now(),
 		entries:     xsync.NewMap[mcpsession.Ref, *entry](),
 	}
+	s.clock.open(margin(limits.IdleTimeout), s.extend)
 	s.expiry.timer = time.AfterFunc(0, s.expire) // finds nothing; add sets it
 	return s, nil
 }
@@ -82,30 +81,40 @@ func (s *Store) Create(ctx context.Context, id mcpsession.ID, session mcpsession
 	if !s.takePlace() {
 		return fail(fmt.Errorf("%w: all %d places are taken", mcpsession.ErrFull, s.maxSessions))
 	}
-	now := s.now()
-	e := newEntry(id, session, s.limits, s.start, now)
+	now := s.clock.now()
+	e := newEntry(id, session, s.limits, s.clock.start, now)
 	for {
 		other, taken := s.entries.LoadOrStore(id.Ref(), e)
 		if !taken {
 			break
 		}
-		if !other.expired(now) {
+		switch deadline, done := other.endIfExpired(s.clock.settled()); {
+		case done:
+			s.remove(other)
+		case deadline != ended: // else whoever ended it is about to remove it
 			s.places.Add(-1)
 			return fail(mcpsession.ErrExists)
 		}
-		s.end(other)
 	}
 	s.expiry.add(e, now)
 	return e.session.Load().Clone(), nil
 }
 
-// Get implements [mcpsession.SessionStore].
+// Get implements [mcpsession.SessionStore]. The LastUsedAt that it returns may be
+// a millisecond old.
 func (s *Store) Get(ctx context.Context, id mcpsession.ID) (session mcpsession.Session, err error) {
-	e, now, err := s.access(ctx, id)
+	e, err := s.find(ctx, id)
 	if err != nil {
 		return session, fmt.Errorf("get session %s: %w", id, err)
 	}
-	e.read(&session, s.start.Add(now))
+	used, ok := s.glance(e, s.clock.shared())
+	if !ok {
+		used = s.clock.now()
+		if !s.touch(e, used) {
+			return session, fmt.Errorf("get session %s: %w", id, mcpsession.ErrNotFound)
+		}
+	}
+	e.read(&session, s.clock.start.Add(used))
 	return session, nil
 }
 
@@ -116,21 +125,25 @@ func (s *Store) Update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 		return mcpsession.Session{}, fmt.Errorf("update session %s: %w", id, err)
 	}
 	for {
-		e, now, err := s.access(ctx, id)
+		e, err := s.find(ctx, id)
 		if err != nil {
 			return fail(err)
 		}
+		now := s.clock.now()
+		if !s.touch(e, now) {
+			return fail(mcpsession.ErrNotFound)
+		}
 		before := e.session.Load()
 		next := before.Clone()
-		next.LastUsedAt = s.start.Add(now)
+		next.LastUsedAt = s.clock.start.Add(now)
 		if err := change(&next); err != nil {
 			return fail(err)
 		}
 		if err := s.limits.Check(id, next); err != nil {
 			return fail(err)
 		}
-		now = s.now()
-		after := before.Revise(next, s.start.Add(now))
+		now = s.clock.now()
+		after := before.Revise(next, s.clock.start.Add(now))
 		if !e.session.CompareAndSwap(before, &after) {
 			continue
 		}
@@ -176,12 +189,13 @@ func (s *Store) All(ctx context.Context) iter.Seq2[mcpsession.Session, error] {
 				fail(err)
 				return
 			}
+			now := s.clock.settled()
 			deadline := time.Duration(e.deadline.Load())
-			if deadline <= s.now() {
+			if deadline <= now {
 				continue
 			}
 			var session mcpsession.Session
-			e.read(&session, e.lastUsed(s.start, deadline))
+			e.read(&session, s.clock.start.Add(e.lastUsed(deadline)))
 			if !yield(session, nil) {
 				return
 			}
@@ -189,20 +203,43 @@ func (s *Store) All(ctx context.Context) iter.Seq2[mcpsession.Session, error] {
 	}
 }
 
-// access finds the live session that id opens and moves its idle deadline.
-func (s *Store) access(ctx context.Context, id mcpsession.ID) (*entry, time.Duration, error) {
+// find returns the entry that id opens, live or over.
+func (s *Store) find(ctx context.Context, id mcpsession.ID) (*entry, error) {
 	if err := s.usable(ctx); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	e, ok := s.entries.Load(id.Ref())
 	if !ok || !id.Matches(e.digest) {
-		return nil, 0, mcpsession.ErrNotFound
+		return nil, mcpsession.ErrNotFound
 	}
-	now := s.now()
-	if !s.touch(e, now) {
-		return nil, 0, mcpsession.ErrNotFound
+	return e, nil
+}
+
+// glance is an access to e at the time of a shared reading. It is false, and no
+// access, when there is no such reading or the deadline has to move.
+//
+// The reading must still be shared after the deadline was read: then whoever
+// finds that it was shared for too long finds that deadline, or a later one.
+func (s *Store) glance(e *entry, reading time.Duration) (used time.Duration, ok bool) {
+	if reading == none {
+		return 0, false
 	}
-	return e, now, nil
+	deadline := time.Duration(e.deadline.Load())
+	if reading+e.idle+s.clock.margin > deadline || s.clock.shared() != reading {
+		return 0, false
+	}
+	// The last write may be later than the reading was taken.
+	return max(reading, e.lastUsed(deadline)), true
+}
+
+// extend makes up for a reading that was shared for longer than the margin:
+// every session for which glance may have used it lives one idle timeout from
+// when it was taken back. All then shows it as used shortly before that, as it
+// may have been.
+func (s *Store) extend(reading, taken time.Duration) {
+	for _, e := range s.entries.All() {
+		e.extend(reading+e.idle+s.clock.margin, taken)
+	}
 }
 
 func (s *Store) usable(ctx context.Context) error {
@@ -211,8 +248,6 @@ func (s *Store) usable(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
-
-func (s *Store) now() time.Duration { return time.Since(s.start) }
 
 // takePlace reserves room for one more session, clearing expired ones away
 // first if there is none.
@@ -234,10 +269,11 @@ func (s *Store) touch(e *entry, now time.Duration) bool {
 	if e.touch(now) {
 		return true
 	}
+	now = s.clock.settled()
 	if _, done := e.endIfExpired(now); done {
 		s.remove(e)
 	}
-	return false
+	return e.touch(now) // it was given more time
 }
 
 // end takes e out of the store, once, whoever else tries.
@@ -256,7 +292,7 @@ func (s *Store) remove(e *entry) {
 
 // expire takes every session out of the store whose deadline has passed.
 func (s *Store) expire() {
-	s.expiry.clear(s.now, s.forget)
+	s.expiry.clear(s.clock.settled, s.forget)
 }
 
 // forget removes an ended entry from the map. Until then no other entry can
