@@ -37,6 +37,7 @@ func swapBasics(c *brokerContract) {
 	c.value(c.swap(one, cell, nil, []byte("same")), []byte("same"))
 	c.value(c.swap(other, cell, []byte("same"), []byte("same")), []byte("same"))
 	c.value(c.swapFor(other, cell, []byte("same"), nil, 0), nil) // which needs no ttl
+	c.h.Advance(10 * time.Millisecond)                           // so that now and the longest ttl are more than fits
 	c.value(c.swapFor(other, cell, nil, []byte("lasting"), math.MaxInt64), []byte("lasting"))
 	c.has(one, cell, []byte("lasting"))
 	c.rest(cell)

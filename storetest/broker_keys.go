@@ -18,22 +18,25 @@ var brokerKeys = []brokerTest{
 
 func keysApart(c *brokerContract) {
 	one, other := c.two()
-	similar := mcpsession.NewSessionID().Ref()
-	neighbour := similar
-	neighbour[15]++
+	neighbour := func(ref mcpsession.Ref) mcpsession.Ref {
+		ref[15]++
+		return ref
+	}
 	names := []string{
 		"a", "A", "a:", "a:b", "b", ":", "*", "a*", "{a}", "}", "{}", `"`, `\`, "%s", "'", "a/../b", "0",
 		"l:a", "c:a", "s:a", c.ref.String(), strings.Repeat("n", 64), strings.Repeat("n", 63),
 	}
 	var logs, cells []mcpsession.Key
-	for _, ref := range []mcpsession.Ref{{}, c.ref, similar, neighbour} {
-		for i, name := range names {
-			key := mcpsession.Key{Ref: ref, Name: name}
-			if i%2 == 0 {
-				logs = append(logs, key)
-			} else {
-				cells = append(cells, key)
-			}
+	another := mcpsession.NewSessionID().Ref()
+	for _, name := range names {
+		for _, ref := range []mcpsession.Ref{{}, c.ref, neighbour(c.ref)} {
+			logs = append(logs, mcpsession.Key{Ref: ref, Name: name})
+		}
+		for _, ref := range []mcpsession.Ref{another, neighbour(another)} {
+			cells = append(cells, mcpsession.Key{Ref: ref, Name: name})
+		}
+		if len(name) < 60 { // in the zero Ref, but of no log's name
+			cells = append(cells, mcpsession.Key{Name: "~" + name})
 		}
 	}
 	content := func(key mcpsession.Key) string { return fmt.Sprint(key.Ref, " ", key.Name) }
@@ -61,7 +64,7 @@ func keysApart(c *brokerContract) {
 			c.has(one, cells[0], nil)
 			cells = cells[1:]
 		}
-		if round%6 > 0 {
+		if round%12 > 0 {
 			continue
 		}
 		for _, log := range logs {
