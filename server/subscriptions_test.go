@@ -1,0 +1,83 @@
+package server_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/internal/mcptest"
+	"github.com/mcpsession/mcpsession/memstore"
+	"github.com/mcpsession/mcpsession/server"
+)
+
+// pausing is a broker that stops once after it has read a log, before anybody
+// sees what it read.
+type pausing struct {
+	mcpsession.Broker
+	log    atomic.Pointer[mcpsession.Key]
+	paused chan struct{}
+	resume chan struct{}
+}
+
+func (b *pausing) Read(ctx context.Context, log mcpsession.Key, after mcpsession.Position) (mcpsession.Page, error) {
+	page, err := b.Broker.Read(ctx, log, after)
+	if at := b.log.Load(); at != nil && *at == log && b.log.CompareAndSwap(at, nil) {
+		b.paused <- struct{}{}
+		<-b.resume
+	}
+	return page, err
+}
+
+func TestAnUpdateRightAfterTheSubscriptionIsNotMissed(t *testing.T) {
+	store, err := memstore.New(mcpsession.DefaultLimits(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	broker := &pausing{Broker: newBroker(t), paused: make(chan struct{}), resume: make(chan struct{})}
+	handler, err := server.New(newTalkative(0), store, broker, server.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		handler.EndStreams()
+		endpoint.Close()
+		if err := handler.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	subscribe := func(s *mcptest.Session) {
+		t.Helper()
+		if a, _ := s.Request(endpoint.URL, "resources/subscribe", `{"uri":"test://a"}`); a.Only().Error != nil {
+			t.Fatalf("subscribing is answered %s", a.Body)
+		}
+	}
+	s := mcptest.Begin(t, endpoint.URL, version, mcptest.NoCapabilities)
+	stream := s.Listen(endpoint.URL, "")
+	other := mcptest.Begin(t, endpoint.URL, version, mcptest.NoCapabilities)
+	others := other.Listen(endpoint.URL, "")
+	subscribe(other)
+	other.Call(endpoint.URL, "changed", `{"uri":"test://a"}`)
+	others.NextOf("notifications/resources/updated")
+
+	// The stream looks into its mailbox, and at once afterwards its client
+	// subscribes, the resource changes, and the replica hears of that.
+	mailbox := mcpsession.Key{Ref: ref16(t, s), Name: "mailbox"}
+	broker.log.Store(&mailbox)
+	if err := handler.Notify(t.Context(), mailbox.Ref, "notifications/one", nil); err != nil {
+		t.Fatal(err)
+	}
+	<-broker.paused
+	subscribe(s)
+	other.Call(endpoint.URL, "changed", `{"uri":"test://a"}`)
+	others.NextOf("notifications/resources/updated")
+	close(broker.resume)
+
+	stream.NextOf("notifications/one")
+	stream.NextOf("notifications/resources/updated")
+	stream.Quiet(100 * time.Millisecond)
+}
