@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/mcpsession/mcpsession/internal/mcptest"
 )
@@ -99,5 +100,32 @@ func TestUpdatesWaitForTheNextStream(t *testing.T) {
 		stream := s.Listen(f.C, "")
 		wantUpdate(t, stream, one)
 		stream.Quiet(quietly)
+	})
+}
+
+func TestTheStreamThatInheritsKnowsTheSubscriptions(t *testing.T) {
+	onFleets(t, func(t *testing.T, f *fleet) {
+		one, two := resources(t)
+		s := f.Begin(t, f.A, latest, mcptest.NoCapabilities)
+		first := s.Listen(f.A, "")
+		notify(t, s, f.B, s)
+		wantNotified(t, f, first, f.B) // so this is the one that delivers
+		second := s.Listen(f.B, "")
+		subscribe(s, f.C, "subscribe", one)
+		update(s, f.C, one)
+		wantUpdate(t, first, one)
+		first.Break()
+		eventually(t, func() error { // until the server has noticed
+			notify(t, s, f.C, s)
+			if len(second.Arrived()) == 0 {
+				return fmt.Errorf("the other stream does not deliver")
+			}
+			return nil
+		})
+		time.Sleep(quietly)
+		second.Arrived()
+		update(s, f.A, two)
+		update(s, f.A, one)
+		wantUpdate(t, second, one)
 	})
 }
