@@ -6,6 +6,12 @@ import (
 	"testing"
 )
 
+// TestMain lets this test be the server that it starts.
+func TestMain(m *testing.M) {
+	serveIfTold()
+	m.Run()
+}
+
 // TestQuick runs everything in tiny sizes, so that it cannot rot. Its figures
 // mean nothing.
 func TestQuick(t *testing.T) {

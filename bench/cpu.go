@@ -12,7 +12,8 @@ import (
 )
 
 // cpu is processor time, user and system: of this process, or of the program
-// that stands for it, and of redis-server.
+// that stands for it (in the rows of the transport, the one that serves), and of
+// redis-server.
 type cpu struct{ client, server time.Duration }
 
 func (c cpu) String() string {

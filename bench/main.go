@@ -1,7 +1,7 @@
-// Command bench measures the stores side by side with their rivals and prints
-// one table, in which every row is a ratio. It needs Linux or macOS, two cores,
-// about 3 GB of memory and a redis-server; docs/performance.md says what the
-// rows mean.
+// Command bench measures the stores and the transport side by side with their
+// rivals and prints one table, in which every row is a ratio. It needs Linux or
+// macOS, two cores, about 3 GB of memory and a redis-server;
+// docs/performance.md says what the rows mean.
 //
 //	go run .                 # the table, in under ten minutes
 //	go run . -run memory     # only what matches
@@ -23,6 +23,7 @@ import (
 )
 
 func main() {
+	serveIfTold()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -48,6 +49,11 @@ var experiments = []experiment{
 	{"redis/update", redisUpdate},
 	{"redis/memory", redisMemory},
 	{"redis/count", redisCount},
+	{"transport/calls", transportCalls},
+	{"transport/commands", transportCommands},
+	{"transport/events", transportEvents},
+	{"transport/streams", transportStreams},
+	{"transport/connections", transportConnections},
 }
 
 var growth = []experiment{
@@ -61,6 +67,9 @@ type bench struct {
 	sizes  sizes
 	table  table
 	log    io.Writer // progress
+
+	profile string // where the processes of endpoints write theirs, "" for nowhere
+	started int    // of these processes
 }
 
 // sizes says how much is measured.
@@ -73,18 +82,29 @@ type sizes struct {
 	inMemory   time.Duration // of a round without a network
 	overSocket time.Duration // of a round with one
 	growth     []int
+
+	clients     int           // of the transport
+	streams     int           // that events are sent to
+	eventLaps   int           // events for each of them in a round
+	eventGap    time.Duration // between two events
+	idleStreams int           // that one process holds
+	hold        time.Duration // for how long it is watched: longer than a heartbeat
 }
 
 var (
 	fullSizes = sizes{
 		live: 100_000, many: 1_000_000, hot: 1000, busy: 20_000, idle: 4 * time.Second,
 		inMemory: 100 * time.Millisecond, overSocket: time.Second,
-		growth: []int{10_000, 100_000, 1_000_000, 3_000_000},
+		growth:  []int{10_000, 100_000, 1_000_000, 3_000_000},
+		clients: 32, streams: 200, eventLaps: 3, eventGap: 4 * time.Millisecond,
+		idleStreams: 5000, hold: 16 * time.Second,
 	}
 	quickSizes = sizes{
 		live: 500, many: 2000, hot: 100, busy: 200, idle: 200 * time.Millisecond,
 		inMemory: 5 * time.Millisecond, overSocket: 20 * time.Millisecond,
-		growth: []int{100, 1000},
+		growth:  []int{100, 1000},
+		clients: 4, streams: 5, eventLaps: 3, eventGap: time.Millisecond,
+		idleStreams: 30, hold: 20 * time.Millisecond,
 	}
 )
 
@@ -95,7 +115,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	quick := flags.Bool("quick", false, "tiny sizes and one round: a smoke test, whose figures mean nothing")
 	scale := flags.Bool("scale", false, "measure instead how cost grows with the number of sessions")
 	only := flags.String("run", "", "run only the experiments whose name matches this `regexp`")
-	profile := flags.String("cpuprofile", "", "write a CPU profile to this `file`")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this `file`, and those of the servers measured beside it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -109,7 +129,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
-	b := &bench{rounds: *rounds, sizes: fullSizes, log: log}
+	b := &bench{rounds: *rounds, sizes: fullSizes, log: log, profile: *profile}
 	if *quick {
 		b.rounds, b.sizes = 1, quickSizes
 	}

@@ -62,6 +62,7 @@ func describe(rounds int) string {
 	for _, path := range []string{
 		"github.com/redis/go-redis/v9", "github.com/alexedwards/scs/v2",
 		"github.com/alexedwards/scs/goredisstore", "github.com/maypok86/otter/v2",
+		"github.com/mark3labs/mcp-go", "github.com/modelcontextprotocol/go-sdk",
 	} {
 		if v := versions[path]; v != "" {
 			fmt.Fprintf(&b, "; %s %s", strings.TrimPrefix(path, "github.com/"), v)
