@@ -30,7 +30,10 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, live *mcpsession.
 	}
 	a.begin()
 	for i := range requests {
-		h.running.Go(func() { h.run(ctx, a, live, &requests[i], r.Header) })
+		h.running.Go(func() {
+			h.run(ctx, a, live, &requests[i], r.Header)
+			a.settled()
+		})
 	}
 	<-a.done
 }

@@ -34,6 +34,7 @@ type record struct {
 	broker mcpsession.Broker
 	key    mcpsession.Key
 	wrote  time.Time
+	at     mcpsession.Position // of what was written last
 }
 
 const recordPrefix = "response:"
@@ -58,7 +59,7 @@ func (r *record) name() string { return strings.TrimPrefix(r.key.Name, recordPre
 func (r *record) append(ctx context.Context, kind byte, message []byte) (mcpsession.Position, error) {
 	at, err := r.broker.Append(ctx, r.key, append([]byte{kind}, message...), recordKeep)
 	if err == nil {
-		r.wrote = time.Now()
+		r.wrote, r.at = time.Now(), at
 	}
 	return at, err
 }

@@ -40,6 +40,7 @@ type reply struct {
 	answers [][]byte    // while this is no stream
 	sse     *sse        // once it is
 	record  *record     // if it is recorded
+	owed    []owed      // what could not be recorded when it was written
 	timer   *time.Timer // of the upgrade, then of the heartbeats
 }
 
@@ -173,6 +174,9 @@ func (r *reply) write(kind byte, text []byte) {
 	id := ""
 	if r.record != nil {
 		r.store("record an answer", func(ctx context.Context) error {
+			if err := r.settle(ctx); err != nil {
+				return err
+			}
 			at, err := r.record.append(ctx, kind, text)
 			if err == nil {
 				id = recordEventID(r.record.name(), at)
@@ -182,6 +186,9 @@ func (r *reply) write(kind byte, text []byte) {
 	}
 	if text != nil {
 		r.sse.event(id, text)
+	}
+	if r.record != nil && id == "" && (kind != recordMessage || r.sse.err != nil) {
+		r.owed = append(r.owed, owed{kind, text})
 	}
 }
 
