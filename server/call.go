@@ -75,7 +75,12 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 	switch response := response.(type) {
 	case mcp.JSONRPCResponse:
 		response.ID = requestID(m.ID)
-		return encode(response)
+		if text, err := json.Marshal(response); err == nil {
+			return text
+		} else { // the application put something into the result that is no JSON
+			h.logger.Error("an answer cannot be written", "method", m.Method, "error", err)
+			return errorFor(m.ID, mcp.INTERNAL_ERROR, "the answer cannot be written as JSON: "+err.Error())
+		}
 	case mcp.JSONRPCError:
 		response.ID = requestID(m.ID)
 		if s.errorCode != 0 {
@@ -86,7 +91,7 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 		}
 		return encode(response)
 	}
-	return errorFor(m.ID, mcp.INTERNAL_ERROR, "the request has no answer")
+	return nil // a notification has no answer
 }
 
 // cancelled takes in a client's notifications/cancelled: the call may run on any
@@ -95,8 +100,8 @@ func (h *Handler) cancelled(ctx context.Context, ref mcpsession.Ref, m *message)
 	var params struct {
 		RequestID json.RawMessage `json:"requestId"`
 	}
-	if json.Unmarshal(m.Params, &params) != nil || params.RequestID == nil || h.calls.cancel(ref, params.RequestID) {
+	if json.Unmarshal(m.Params, &params) != nil || checkID(params.RequestID) != nil || h.calls.cancel(ref, params.RequestID) {
 		return nil
 	}
-	return h.fleet.publish(ctx, fleetEvent{Kind: fleetCancelled, Ref: ref, Request: params.RequestID})
+	return h.control(ctx, controlEvent{Ref: ref, Request: params.RequestID})
 }

@@ -4,16 +4,15 @@ import (
 	"context"
 
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mcpsession/mcpsession"
 )
 
 // everythingChanged is what a client is told whose stream was away for longer
 // than the fleet log reaches: a change of every list whose changes the server
 // announces.
-func (h *Handler) everythingChanged(ctx context.Context, at mcpsession.Position) []broadcast {
-	var changes []broadcast
+func (h *Handler) everythingChanged(ctx context.Context) [][]byte {
+	var changes [][]byte
 	for _, method := range h.announcedLists(ctx) {
-		changes = append(changes, broadcast{at: at, method: method, text: notification(method, nil)})
+		changes = append(changes, notification(method, nil))
 	}
 	return changes
 }

@@ -21,7 +21,7 @@ type clientSession struct {
 	reply *reply          // nil while there is nobody to send to
 	http  http.Header
 
-	id      string           // as handlers see it
+	id      string           // as handlers, and what they log, see it: it opens nothing
 	live    *mcpsession.Live // nil in the modern era
 	session mcpsession.Session
 
@@ -50,7 +50,7 @@ var (
 // newClientSession is the client of a legacy session, during one request.
 func newClientSession(ctx context.Context, h *Handler, live *mcpsession.Live, reply *reply, header http.Header) *clientSession {
 	session := live.Session()
-	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: live.ID().Token(), live: live, session: session}
+	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: live.ID().Ref().String(), live: live, session: session}
 	s.info.Name, s.info.Version = session.Client.Name, session.Client.Version
 	if text := session.Client.Capabilities; text != "" {
 		// What initialize accepted was decoded the same way.
@@ -64,10 +64,15 @@ func (s *clientSession) Initialized() bool       { return true }
 func (s *clientSession) SessionID() string       { return s.id }
 func (s *clientSession) ProtocolVersion() string { return s.session.Client.ProtocolVersion }
 
-// NotificationChannel is asked for at each send, and by most requests never.
+// NotificationChannel is asked for at each send, and by most requests never. Once
+// the request is answered, its messages have nowhere to go: nil tells MCPServer,
+// and MCPServer the handler, that they cannot be sent.
 func (s *clientSession) NotificationChannel() chan<- mcp.JSONRPCNotification {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.finished {
+		return nil
+	}
 	if s.outbox == nil {
 		s.outbox = newOutbox(s.deliver)
 	}
@@ -75,10 +80,10 @@ func (s *clientSession) NotificationChannel() chan<- mcp.JSONRPCNotification {
 }
 
 func (s *clientSession) deliver(n mcp.JSONRPCNotification) {
-	s.send(s.ctx, encode(n))
 	if n.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
-		s.h.listeners.add(s, n)
+		s.h.listeners.add(s, n) // what it hears is delivered after this
 	}
+	s.send(s.ctx, encode(n))
 }
 
 // send sends a message where the request's answer goes, or else to the mailbox.

@@ -16,14 +16,6 @@ import (
 // replicas, and gets each message on one of them (2025-11-25, basic/transports,
 // Multiple Connections). Which one delivers, and who was given what so far, is
 // the session's delivery, a cell that all replicas agree on.
-const (
-	mailboxName  = "mailbox"
-	deliveryName = "delivery"
-)
-
-// mailboxEvents is how many messages wait for a session whose client holds no
-// stream. Older ones are dropped.
-const mailboxEvents = 1000
 
 // turns is how many changes of the delivering stream are remembered. A stream
 // that delivered before those cannot be resumed from where it was, and goes on
@@ -135,8 +127,8 @@ func (d *deliveries) swap(ctx context.Context, old, next []byte) error {
 	return nil
 }
 
-// ttl is for how long the delivery outlives its last change: as long as the
-// session does without being used, and a little.
+// ttl has the delivery end after the session, however that is used: without it,
+// what the mailbox still holds would be delivered again.
 func (d *deliveries) ttl() time.Duration {
-	return d.session.IdleTimeout + d.session.IdleTimeout/8 + time.Minute
+	return max(time.Until(d.session.ExpiresAt), 0) + time.Minute
 }

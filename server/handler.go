@@ -71,14 +71,15 @@ type Handler struct {
 	streams   streams
 	listeners listeners
 	peers     peers
-	fleet     *fleet
+	fleet     fleet
 	tap       *tap
 
 	streaming  context.Context // ends when long streams must
 	endStreams context.CancelFunc
 	life       context.Context // ends with Shutdown
 	endLife    context.CancelFunc
-	follower   sync.WaitGroup
+	shutdown   sync.Once
+	follower   sync.WaitGroup // what goes on until life ends
 	running    sync.WaitGroup // calls of the legacy era
 }
 
@@ -114,14 +115,20 @@ func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsess
 	}
 	h.store = announcing{store, h}
 	h.shared = share(http.HandlerFunc(h.serve), o.AllowedOrigins)
-	h.fleet = &fleet{broker: broker, logger: o.Logger, heard: h.heard}
+	h.fleet.heard = h.heard
 	h.streaming, h.endStreams = context.WithCancel(context.Background())
 	h.life, h.endLife = context.WithCancel(context.Background())
 	if err := h.openTap(); err != nil {
 		return nil, err
 	}
 	hook(mcp)
-	h.follower.Go(func() { h.fleet.follow(h.life) })
+	if o.SessionTool != nil { // there may be no other tools
+		mcpserver.WithToolCapabilities(true)(mcp)
+	}
+	for log, hear := range map[mcpsession.Key]func(mcpsession.Page){fleetKey: h.fleet.hear, controlKey: h.obey} {
+		f := follower{broker: broker, log: log, logger: o.Logger, hear: hear}
+		h.follower.Go(func() { f.follow(h.life) })
+	}
 	return h, nil
 }
 
@@ -133,42 +140,42 @@ func (h *Handler) EndStreams() { h.endStreams() }
 
 // Shutdown ends what the handler does besides answering requests: call it after
 // [http.Server.Shutdown], and before the broker is closed. It waits for calls
-// whose stream was closed ([CloseStream]) until ctx ends, whose error it returns
-// then. It ends no session. A second call does nothing.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	if h.life.Err() != nil {
-		return nil
-	}
-	h.endStreams()
-	finished := make(chan struct{})
-	go func() {
-		h.running.Wait()
-		close(finished)
-	}()
-	var err error
-	select {
-	case <-finished:
-	case <-ctx.Done():
-		err = fmt.Errorf("calls still run: %w", ctx.Err())
-	}
-	h.closeTap()
-	h.endLife()
-	h.follower.Wait()
+// whose stream was closed ([CloseStream]) and for what is still to be told other
+// replicas, until ctx ends, whose error it returns then. It ends no session. A
+// second call does nothing.
+func (h *Handler) Shutdown(ctx context.Context) (err error) {
+	h.shutdown.Do(func() {
+		h.endStreams()
+		defer context.AfterFunc(ctx, h.endLife)()
+		finished := make(chan struct{})
+		go func() {
+			h.running.Wait()
+			close(finished)
+		}()
+		select {
+		case <-finished:
+		case <-ctx.Done():
+			err = fmt.Errorf("calls still run: %w", ctx.Err())
+		}
+		h.closeTap()
+		h.endLife()
+		h.follower.Wait()
+	})
 	return err
 }
 
-// heard acts on what a replica, perhaps this one, told all.
-func (h *Handler) heard(e fleetEvent, b *broadcast) {
-	switch e.Kind {
-	case fleetBroadcast:
-		h.streams.wake()
-		h.listeners.send(b)
-	case fleetCancelled:
-		h.calls.cancel(e.Ref, e.Request)
-	case fleetEnded:
-		h.calls.end(e.Ref)
-		h.streams.end(e.Ref)
+// heard passes on broadcasts that this replica heard of. If some before them were
+// missed, everything may have changed.
+func (h *Handler) heard(news []broadcast, complete bool) {
+	if !complete {
+		for _, text := range h.everythingChanged(h.life) {
+			h.listeners.send(newBroadcast(mcpsession.Event{Data: text}))
+		}
 	}
+	for _, b := range news {
+		h.listeners.send(b)
+	}
+	h.streams.wake()
 }
 
 // afterwards is a context for what is done when the one of a request may have

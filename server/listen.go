@@ -54,7 +54,7 @@ func (l *listeners) remove(s *clientSession) {
 
 // send hands a broadcast to every stream that asked for its kind. It never waits
 // for a client.
-func (l *listeners) send(b *broadcast) {
+func (l *listeners) send(b broadcast) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) == 0 {
@@ -82,7 +82,7 @@ func (l *listeners) send(b *broadcast) {
 	}
 }
 
-func asksFor(filter mcp.SubscriptionFilter, b *broadcast) bool {
+func asksFor(filter mcp.SubscriptionFilter, b broadcast) bool {
 	switch b.method {
 	case mcp.MethodNotificationToolsListChanged:
 		return filter.ToolsListChanged

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -24,8 +23,8 @@ func (m *message) isResponse() bool { return m.Method == "" && (m.Result != nil 
 
 func (m *message) isRequest() bool { return m.Method != "" && m.ID != nil }
 
-// errNoMessages: a batch is empty.
-var errNoMessages = errors.New("the batch is empty")
+// maxBatch bounds a batch, whose requests run all at once.
+const maxBatch = 100
 
 // parseMessages takes the body of a POST apart: one message, or a batch, which
 // only 2025-03-26 has.
@@ -39,8 +38,8 @@ func parseMessages(body []byte) (messages []message, batch bool, err error) {
 	if err := json.Unmarshal(body, &parts); err != nil {
 		return nil, true, err
 	}
-	if len(parts) == 0 {
-		return nil, true, errNoMessages
+	if len(parts) == 0 || len(parts) > maxBatch {
+		return nil, true, fmt.Errorf("a batch of %d messages is empty or longer than %d", len(parts), maxBatch)
 	}
 	messages = make([]message, len(parts))
 	for i, part := range parts {
@@ -56,23 +55,36 @@ func parseMessage(raw json.RawMessage) (message, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return m, err
 	}
-	if m.ID == nil {
+	if string(m.Error) == "null" { // as some write a response that is none
+		m.Error = nil
+	}
+	if m.ID == nil || string(m.ID) == "null" && m.isResponse() { // an error that answers no request
 		return m, nil
 	}
-	switch c := m.ID[0]; {
-	case c == '"', c == '-', c >= '0' && c <= '9':
-		return m, nil
-	case string(m.ID) == "null" && m.isResponse(): // an error that answers no request
-		return m, nil
-	}
-	return m, fmt.Errorf("the id %s is neither a string nor a number", m.ID)
+	return m, checkID(m.ID)
 }
 
-// encode is the JSON text of a message that this process made.
+// maxID bounds a request id, which other replicas are told of, in bytes.
+const maxID = 256
+
+// checkID returns what is wrong with a request id.
+func checkID(id json.RawMessage) error {
+	if len(id) == 0 || len(id) > maxID {
+		return fmt.Errorf("a request id of %d bytes is empty or longer than %d", len(id), maxID)
+	}
+	if c := id[0]; c != '"' && c != '-' && (c < '0' || c > '9') {
+		return fmt.Errorf("the request id %s is neither a string nor a number", id)
+	}
+	return nil
+}
+
+// encode is the JSON text of a message that this process made. A notification
+// into which the application put something that is no JSON becomes an error that
+// says so and answers nothing.
 func encode(m any) []byte {
 	text, err := json.Marshal(m)
-	if err != nil { // an application put something into a result that is no JSON
-		text, _ = json.Marshal(mcp.NewJSONRPCError(mcp.NewRequestId(nil), mcp.INTERNAL_ERROR, "the answer cannot be written as JSON: "+err.Error(), nil))
+	if err != nil {
+		return errorFor(nil, mcp.INTERNAL_ERROR, "a message cannot be written as JSON: "+err.Error())
 	}
 	return text
 }

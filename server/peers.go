@@ -50,5 +50,10 @@ func (p *peers) died(ctx context.Context, replica string) (bool, error) {
 		p.missed = make(map[string]absence)
 	}
 	p.missed[replica] = a
+	for other, a := range p.missed { // nobody asks for them any more
+		if now.Sub(a.last) > time.Hour {
+			delete(p.missed, other)
+		}
+	}
 	return now.Sub(a.since) >= graceAfterOutage, nil
 }

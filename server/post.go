@@ -65,7 +65,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, live *mcpsessi
 	ctx := context.WithoutCancel(r.Context())
 	for i := range messages {
 		if m := &messages[i]; !m.isRequest() {
-			if err := h.notified(ctx, live, m, r.Header); err != nil {
+			if err := h.takeIn(ctx, live, m, r.Header); err != nil {
 				h.writeStoreError(w, "take in a message of", err)
 				return
 			}
@@ -78,8 +78,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, live *mcpsessi
 	h.call(w, r, live, requests, batch)
 }
 
-// notified takes in a message that is no request.
-func (h *Handler) notified(ctx context.Context, live *mcpsession.Live, m *message, header http.Header) error {
+// takeIn takes in a message that is no request.
+func (h *Handler) takeIn(ctx context.Context, live *mcpsession.Live, m *message, header http.Header) error {
 	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	switch {
@@ -88,9 +88,12 @@ func (h *Handler) notified(ctx context.Context, live *mcpsession.Live, m *messag
 	case m.Method == string(mcp.MethodNotificationCancelled):
 		return h.cancelled(bounded, live.ID().Ref(), m)
 	}
-	s := newClientSession(ctx, h, live, nil, header)
-	h.mcp.HandleMessage(h.mcp.WithContext(mcpsession.NewContext(ctx, live), s), m.raw)
-	return s.finish()
+	// A handler may ask the client, who may wait for this to be accepted first.
+	h.running.Go(func() {
+		s := newClientSession(ctx, h, live, nil, header)
+		h.dispatch(mcpsession.NewContext(ctx, live), s, m)
+	})
+	return nil
 }
 
 // readBody returns the body of a POST, or writes why it is not accepted.

@@ -26,7 +26,7 @@ const (
 	recordMessage = 'm' // a message follows
 	recordLast    = 'l' // a message follows, and nothing after it
 	recordEnd     = 'e' // nothing follows: the last request was cancelled
-	recordBeat    = 'k' // the call still runs
+	recordBeat    = 'k' // the call still runs; as recordBegin, which may have been dropped
 )
 
 // record is one, as seen by the replica that writes it.
@@ -65,11 +65,11 @@ func (r *record) append(ctx context.Context, kind byte, message []byte) (mcpsess
 }
 
 // beat keeps the record from ending while its call is silent.
-func (r *record) beat(ctx context.Context) error {
+func (r *record) beat(ctx context.Context, requests []json.RawMessage) error {
 	if time.Since(r.wrote) < recordKeep.For/4 {
 		return nil
 	}
-	_, err := r.append(ctx, recordBeat, nil)
+	_, err := r.append(ctx, recordBeat, encode(requests))
 	return err
 }
 
@@ -92,7 +92,10 @@ func unanswered(ctx context.Context, broker mcpsession.Broker, key mcpsession.Ke
 		for _, event := range page.Events {
 			after = event.Position
 			switch kind, text := event.Data[0], event.Data[1:]; kind {
-			case recordBegin:
+			case recordBegin, recordBeat:
+				if ids != nil {
+					continue
+				}
 				if err := json.Unmarshal(text, &ids); err != nil {
 					return nil, fmt.Errorf("decode the begin of a record: %w", err)
 				}

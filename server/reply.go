@@ -23,7 +23,7 @@ const patience = time.Second
 type reply struct {
 	h        *Handler
 	w        http.ResponseWriter
-	ctx      context.Context   // never cancelled: what the client missed is still recorded
+	ctx      context.Context   // in the legacy era never cancelled: what the client missed is recorded
 	requests []json.RawMessage // ids
 	batch    bool
 
@@ -97,13 +97,9 @@ func (r *reply) answer(text []byte) {
 func (r *reply) leave() {
 	select {
 	case <-r.done:
-		return
 	default:
+		close(r.done)
 	}
-	if r.sse != nil {
-		r.sse.end()
-	}
-	close(r.done)
 }
 
 // errLeft: the response has ended, though its requests are not answered.
@@ -206,7 +202,7 @@ func (r *reply) tick() {
 	}
 	r.sse.comment()
 	if r.record != nil {
-		r.store("keep a recorded answer", r.record.beat)
+		r.store("keep a recorded answer", func(ctx context.Context) error { return r.record.beat(ctx, r.requests) })
 	}
 	if r.keeper != nil {
 		r.store("keep a session", r.keeper.touch)

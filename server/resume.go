@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -19,7 +20,6 @@ type resumed struct {
 	key    mcpsession.Key
 	name   string
 	after  mcpsession.Position
-	prime  bool
 	sse    *sse
 	over   bool
 }
@@ -54,7 +54,6 @@ func (h *Handler) resumeRecord(ctx context.Context, w http.ResponseWriter, live 
 		page.Events = slices.DeleteFunc(page.Events, func(e mcpsession.Event) bool { return e.Position <= s.after })
 	}
 	s.sse = newSSE(w)
-	defer s.sse.end()
 	if takesPriming(session) { // so that it can be resumed again, whatever comes
 		s.sse.prime(recordEventID(s.name, s.after))
 	}
@@ -80,13 +79,17 @@ func (s *resumed) follow(ctx context.Context, page mcpsession.Page, woken <-chan
 				}
 			case <-beat.C:
 				s.sse.comment()
-				_ = k.touch(ctx) // the record ends by itself
+				if errors.Is(k.touch(ctx), mcpsession.ErrNotFound) {
+					return
+				}
 			case <-ctx.Done():
 			}
 		}
 		var err error
 		if page, err = s.broker.Read(ctx, s.key, s.after); err != nil {
 			page = mcpsession.Page{} // an outage: look again later
+		} else if page.Last < s.after {
+			return // the record is gone, and nobody writes to it any more
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (s announcing) Delete(ctx context.Context, id mcpsession.ID) error {
 	}
 	ref := id.Ref()
 	err := errors.Join(
-		s.h.fleet.publish(ctx, fleetEvent{Kind: fleetEnded, Ref: ref}),
+		s.h.control(ctx, controlEvent{Ref: ref}),
 		s.h.broker.Drop(ctx, mailboxKey(ref), deliveryKey(ref)),
 	)
 	if err != nil {

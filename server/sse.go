@@ -36,10 +36,6 @@ func newSSE(w http.ResponseWriter) *sse {
 	return s
 }
 
-// end is called when nothing more is written: the connection may serve other
-// requests, which have other deadlines.
-func (s *sse) end() { _ = s.rc.SetWriteDeadline(time.Time{}) }
-
 // event writes a message, with an event id unless that is empty.
 func (s *sse) event(id string, message []byte) {
 	s.buf = s.buf[:0]

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -16,131 +15,45 @@ import (
 // is for all sessions, or waits to inherit that from another stream of its
 // session.
 type stream struct {
-	h          *Handler
-	id         string // of the stream, which outlives the request that serves it
-	connection string // of that request
-	live       *mcpsession.Live
-	prime      bool
+	*openStream
+	h     *Handler
+	id    string // of the stream, which outlives the connection that serves it
+	live  *mcpsession.Live
+	prime bool // the client takes a priming event, and has had none yet
 
-	woken chan struct{}      // something may have changed
-	end   context.CancelFunc // the session has ended, or the client left this connection
-
-	deliveries
-	leads  bool
-	led    bool                // it did, at least once
-	stale  bool                // live may be: others delivered, and saw what asked for a refresh
-	stop   func()              // ends the watch of the cell, or of the mailbox
-	heard  mcpsession.Position // of the fleet log, whether or not it was for this session
+	woken  chan struct{} // the mailbox may have changed, or whoever delivers
+	beat   *time.Ticker
+	stop   func() // ends the watch of the cell, or of the mailbox
 	sse    *sse
 	keeper *keeper
-}
 
-// get serves a GET: a new stream of the session, or one that goes on after the
-// event that the client saw last.
-func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
-	if isModern(r) {
-		h.refuseMethod(w, r)
-		return
-	}
-	if !accepts(r, "text/event-stream") {
-		writeError(w, http.StatusNotAcceptable, "a GET opens an event stream: the Accept header must allow text/event-stream")
-		return
-	}
-	live, ok := h.open(w, r)
-	if !ok {
-		return
-	}
-	ref := live.ID().Ref()
-	var last lastEvent
-	if id := r.Header.Get(mcp.HeaderLastEventID); id != "" {
-		last, ok = parseLastEvent(id)
-		if !ok || last.stream != "" && !isStreamOf(ref, last.stream) {
-			writeError(w, http.StatusBadRequest, "the Last-Event-ID header names no event of this session")
-			return
-		}
-	}
-	if h.streaming.Err() != nil { // the client comes again, elsewhere
-		newSSE(w)
-		return
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(h.streaming, cancel)()
-	if last.record != "" {
-		h.resumeRecord(ctx, w, live, last)
-		return
-	}
-	session := live.Session()
-	s := &stream{
-		h: h, id: last.stream, connection: h.streams.connection(), live: live,
-		prime:  takesPriming(session),
-		woken:  make(chan struct{}, 1),
-		end:    cancel,
-		keeper: newKeeper(h.store, live, session),
-		deliveries: deliveries{
-			broker:  h.broker,
-			cell:    deliveryKey(ref),
-			session: session,
-		},
-	}
-	if s.id == "" {
-		s.id = newStreamID(ref)
-	}
-	if err := s.load(ctx); err != nil {
-		h.writeStoreError(w, "open a stream of", err)
-		return
-	}
-	h.streams.add(ref, s)
-	defer h.streams.remove(ref, s)
-	s.sse = newSSE(w)
-	defer s.sse.end()
-	s.serve(ctx, last)
-}
+	// What the client has of what this stream was given: all of it up to here.
+	mail, fleet mcpsession.Position
 
-// serve runs until the client, the session or the replica goes.
-func (s *stream) serve(ctx context.Context, last lastEvent) {
-	s.stop = s.broker.Watch(s.cell, s.woken)
-	defer func() { s.stop() }()
-	defer s.release(ctx)
-	s.heard = s.now.Fleet
-	if last.stream != "" {
-		s.replay(ctx, last)
-	}
-	if s.prime {
-		s.sse.prime(streamEventID(s.id, s.now.Mail, s.now.Fleet))
-	}
-	beat := time.NewTicker(min(heartbeat, s.keeper.every))
-	defer beat.Stop()
-	for ctx.Err() == nil && s.sse.err == nil {
-		if s.step(ctx) {
-			continue
-		}
-		var look <-chan time.Time // for the death of whoever delivers
-		if !s.leads {
-			look = time.After(recheck)
-		}
-		select {
-		case <-s.woken:
-		case <-look:
-		case <-beat.C:
-			s.sse.comment()
-			s.keep(ctx)
-		case <-ctx.Done():
-		}
-	}
+	deliveries
+	leads   bool
+	led     bool                // it did, at least once
+	behind  bool                // the client may not have all that this stream was given
+	mailDue bool                // the mailbox is to be read
+	heard   mcpsession.Position // of the fleet log, whether or not it was for this session
 }
 
 // step does one thing that there is to do. It is false if there is none, or if
 // the broker is out of reach.
 func (s *stream) step(ctx context.Context) bool {
-	if !s.leads {
+	switch {
+	case !s.leads:
 		return s.lead(ctx)
+	case s.behind:
+		return s.catchUp(ctx)
+	default:
+		return s.deliver(ctx)
 	}
-	return s.deliver(ctx)
 }
 
 // lead makes this the stream that delivers, if none does, or one that cannot any
-// more.
+// more. Nothing is given to it unless it leads, so only then is it known what the
+// client is to catch up with.
 func (s *stream) lead(ctx context.Context) bool {
 	if err := s.load(ctx); err != nil {
 		return false
@@ -150,13 +63,15 @@ func (s *stream) lead(ctx context.Context) bool {
 		return false
 	}
 	if !s.vacant(ctx) {
+		s.catchUp(ctx)
 		return false
 	}
 	ok, err := s.change(ctx, s.now.take(s.id, s.connection, s.broker.Replica()))
 	if err != nil || !ok {
 		return err == nil // somebody else was faster: see who
 	}
-	s.leads, s.led, s.stale = true, true, true
+	s.leads, s.led, s.behind, s.mailDue = true, true, true, true
+	s.heard = s.now.Fleet
 	s.stop()
 	s.stop = s.broker.Watch(mailboxKey(s.cell.Ref), s.woken)
 	return true
@@ -174,58 +89,72 @@ func (s *stream) vacant(ctx context.Context) bool {
 	case now.Connection == "", now.Stream == s.id:
 		return true
 	case s.h.streams.own(now.Connection):
-		return !s.h.streams.serves(s.cell.Ref, now.Connection) // its release failed
+		return !s.h.streams.serves(s.cell.Ref, now.Connection)
 	default:
 		died, err := s.h.peers.died(ctx, now.Replica)
 		return err == nil && died
 	}
 }
 
+// catchUp sends what this stream was given, as far as the cell was last seen to
+// say, and the client has not had: on a connection that broke, or because the
+// answer to a claim was lost. It is false, and to be repeated, if the broker is
+// out of reach: no later event may be sent before, since the client would take
+// what is between for seen.
+func (s *stream) catchUp(ctx context.Context) bool {
+	for _, span := range s.now.givenMail(s.id, s.mail) {
+		for after := span.after; after < span.upTo; {
+			page, err := s.broker.Read(ctx, mailboxKey(s.cell.Ref), after)
+			if err != nil {
+				return false
+			}
+			after = s.sendMail(page.Events, span.upTo)
+		}
+	}
+	for _, span := range s.now.givenFleet(s.id, s.fleet) {
+		news, _, complete := s.h.fleet.since(span.after)
+		s.sendNews(ctx, news, complete, span.upTo)
+	}
+	if s.prime {
+		s.prime = false
+		s.sse.prime(streamEventID(s.id, s.mail, s.fleet))
+	}
+	s.behind = false
+	return true
+}
+
 // deliver gives the client what is new. The cell says so first: what fails after
 // that was given to this stream, and is there when the client resumes it.
 func (s *stream) deliver(ctx context.Context) bool {
-	// What is for all comes first: before a resource changed that the client had
-	// just subscribed to, the refresh was in the mailbox.
-	after := max(s.now.Fleet, s.heard)
-	news, upTo, complete, err := s.h.fleet.since(ctx, after)
-	if err != nil {
-		return false
+	news, upTo, complete := s.h.fleet.since(max(s.now.Fleet, s.heard))
+	if slices.ContainsFunc(news, isUpdate) {
+		s.mailDue = true // the session may have subscribed to that just before
 	}
-	page, err := s.broker.Read(ctx, mailboxKey(s.cell.Ref), s.now.Mail)
-	if err != nil {
-		return false
+	var events []mcpsession.Event
+	if s.mailDue {
+		page, err := s.broker.Read(ctx, mailboxKey(s.cell.Ref), s.now.Mail)
+		if err != nil {
+			return false
+		}
+		if events = page.Events; slices.ContainsFunc(events, isRefresh) {
+			if err := s.live.Refresh(ctx); err != nil {
+				return false
+			}
+		}
+		s.mailDue = len(events) > 0 // then there may be more
 	}
-	s.stale = s.stale || slices.ContainsFunc(page.Events, isRefresh)
-	switch n := len(page.Events); {
-	case n > 0 && page.Events[n-1].Position < page.Last:
-		news, upTo = nil, after // until the mailbox is read to its end
-	case !complete:
-		news = append(s.h.everythingChanged(ctx, upTo), news...)
-	}
-	if news, err = s.mine(ctx, news); err != nil {
-		return false
-	}
-	s.heard = upTo
-	if len(page.Events) == 0 && len(news) == 0 {
+	if len(events) == 0 && complete && !slices.ContainsFunc(news, s.concerns) {
+		s.heard = upTo
 		return false
 	}
 	next := s.now.take(s.id, s.connection, s.broker.Replica())
-	mail, fleet := s.now.Mail, s.now.Fleet
-	if n := len(page.Events); n > 0 {
-		next.Mail = page.Events[n-1].Position
+	if n := len(events); n > 0 {
+		next.Mail = events[n-1].Position
 	}
 	next.Fleet = upTo
-	if !s.claim(ctx, next) {
-		return true
-	}
-	for _, event := range page.Events {
-		if mail = event.Position; !isRefresh(event) {
-			s.sse.event(streamEventID(s.id, mail, fleet), event.Data)
-		}
-	}
-	for _, b := range news {
-		fleet = b.at
-		s.sse.event(streamEventID(s.id, mail, fleet), b.text)
+	if s.claim(ctx, next) {
+		s.sendMail(events, next.Mail)
+		s.sendNews(ctx, news, complete, upTo)
 	}
 	return true
 }
@@ -244,6 +173,8 @@ func (s *stream) claim(ctx context.Context, next delivery) bool {
 		}
 		select {
 		case <-time.After(fleetRetry):
+		case <-s.beat.C:
+			s.pulse(ctx)
 		case <-ctx.Done():
 			return false
 		}
@@ -257,88 +188,108 @@ func (s *stream) yield() {
 	s.stop = s.broker.Watch(s.cell, s.woken)
 }
 
-// release lets another stream deliver.
+// release lets another stream deliver, which learns it from the cell alone. So it
+// is tried until it is done, or this replica ends, which others notice.
 func (s *stream) release(ctx context.Context) {
-	if !s.leads {
+	if !s.led {
 		return
 	}
 	after, cancel := s.h.afterwards(ctx)
 	defer cancel()
-	if _, err := s.change(after, s.now.release()); err != nil {
-		s.h.logger.Warn("a stream ended, and others of its session may learn it late", "session", s.live, "error", err)
+	if s.tryRelease(after) == nil {
+		return
+	}
+	s.h.follower.Go(func() {
+		for s.tryRelease(s.h.life) != nil && s.h.life.Err() == nil {
+			pause(s.h.life, fleetRetry)
+		}
+	})
+}
+
+func (s *stream) tryRelease(ctx context.Context) error {
+	for {
+		if err := s.load(ctx); err != nil || s.now.Connection != s.connection {
+			return err
+		}
+		next := s.now.release()
+		next.Fleet = max(next.Fleet, s.heard)
+		if ok, err := s.change(ctx, next); ok || err != nil {
+			return err
+		}
 	}
 }
 
-// keep keeps the session, and what is known of its streams, from ending while
-// this one is open.
-func (s *stream) keep(ctx context.Context) {
+// pulse keeps the connection, the session, and what is known of its streams from
+// ending while this one is open.
+func (s *stream) pulse(ctx context.Context) {
+	s.sse.comment()
+	s.mailDue = true // a wake-up may have been lost
 	before := s.keeper.last
 	if err := s.keeper.touch(ctx); errors.Is(err, mcpsession.ErrNotFound) {
 		s.end()
 		return
 	}
-	if s.leads && s.keeper.last != before {
-		if ok, err := s.change(ctx, s.now); err == nil && !ok {
-			s.yield()
+	if !s.leads || s.behind || s.keeper.last == before {
+		return
+	}
+	next := s.now
+	next.Fleet = max(next.Fleet, s.heard)
+	if ok, err := s.change(ctx, next); err == nil && !ok {
+		s.yield()
+	}
+}
+
+// sendMail sends events of the mailbox, up to a position, and returns that, or an
+// earlier one if there may be more.
+func (s *stream) sendMail(events []mcpsession.Event, upTo mcpsession.Position) mcpsession.Position {
+	if len(events) == 0 {
+		s.mail = max(s.mail, upTo)
+		return upTo
+	}
+	for _, event := range events {
+		if event.Position > upTo {
+			break
+		}
+		if s.mail = event.Position; !isRefresh(event) {
+			s.sse.event(streamEventID(s.id, s.mail, s.fleet), event.Data)
+		}
+	}
+	if events[len(events)-1].Position > upTo {
+		return upTo
+	}
+	return s.mail
+}
+
+// sendNews sends broadcasts that concern the session, up to a position, and if
+// some before them are no longer known, what to make of that.
+func (s *stream) sendNews(ctx context.Context, news []broadcast, complete bool, upTo mcpsession.Position) {
+	for _, b := range news {
+		if b.at <= upTo && s.concerns(b) {
+			s.fleet = b.at
+			s.sse.event(streamEventID(s.id, s.mail, s.fleet), b.text)
+		}
+	}
+	s.fleet = max(s.fleet, upTo)
+	if !complete { // last, since its id is past all of them
+		for _, text := range s.h.everythingChanged(ctx) {
+			s.sse.event(streamEventID(s.id, s.mail, s.fleet), text)
 		}
 	}
 }
 
-// replay sends again what this stream was given after the last event that the
-// client saw.
-func (s *stream) replay(ctx context.Context, last lastEvent) {
-	mail, fleet := last.mail, last.fleet
-	for _, span := range s.now.givenMail(s.id, last.mail) {
-		for after := span.after; after < span.upTo; {
-			page, err := s.broker.Read(ctx, mailboxKey(s.cell.Ref), after)
-			if err != nil || len(page.Events) == 0 {
-				break
-			}
-			for _, event := range page.Events {
-				if after = event.Position; after > span.upTo {
-					break
-				}
-				if mail = after; !isRefresh(event) {
-					s.sse.event(streamEventID(s.id, mail, fleet), event.Data)
-				}
-			}
-		}
-	}
-	for _, span := range s.now.givenFleet(s.id, last.fleet) {
-		news, upTo, complete, err := s.h.fleet.read(ctx, span)
-		if err != nil {
-			break
-		}
-		if !complete {
-			news = append(s.h.everythingChanged(ctx, upTo), news...)
-		}
-		if news, err = s.mine(ctx, news); err != nil {
-			break
-		}
-		for _, b := range news {
-			fleet = b.at
-			s.sse.event(streamEventID(s.id, mail, fleet), b.text)
-		}
-	}
-}
-
-// mine leaves out what this session did not ask for.
-func (s *stream) mine(ctx context.Context, news []broadcast) ([]broadcast, error) {
-	if !slices.ContainsFunc(news, isUpdate) {
-		return news, nil
-	}
-	if s.stale {
-		if err := s.live.Refresh(ctx); err != nil {
-			return nil, err
-		}
-		s.stale = false
-	}
-	subscribed := s.live.Session().Subscriptions
-	return slices.DeleteFunc(slices.Clone(news), func(b broadcast) bool {
-		return isUpdate(b) && !slices.Contains(subscribed, b.uri)
-	}), nil
+// concerns: only who subscribed to a resource is told of its changes.
+func (s *stream) concerns(b broadcast) bool {
+	return !isUpdate(b) || slices.Contains(s.live.Session().Subscriptions, b.uri)
 }
 
 func isUpdate(b broadcast) bool { return b.method == mcp.MethodNotificationResourceUpdated }
 
 func isRefresh(e mcpsession.Event) bool { return bytes.Equal(e.Data, refresh) }
+
+// pause waits, but no longer than ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

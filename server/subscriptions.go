@@ -56,7 +56,7 @@ func EnableTool(ctx context.Context, name string) error {
 		if slices.Contains(names, name) {
 			return names
 		}
-		return append(names, name)
+		return append(slices.Clone(names), name)
 	})
 }
 
@@ -67,11 +67,14 @@ func DisableTool(ctx context.Context, name string) error {
 		return fmt.Errorf("disable tool %q: %w", name, ErrNoSessionTool)
 	}
 	return s.changeTools(ctx, func(names []string) []string {
-		return slices.DeleteFunc(names, func(other string) bool { return other == name })
+		return slices.DeleteFunc(slices.Clone(names), func(other string) bool { return other == name })
 	})
 }
 
 func (s *clientSession) changeTools(ctx context.Context, change func([]string) []string) error {
+	if now := s.live.Session().Tools; slices.Equal(change(now), now) {
+		return nil
+	}
 	err := s.live.Update(ctx, func(session *mcpsession.Session) error {
 		session.Tools = change(session.Tools)
 		return nil

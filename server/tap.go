@@ -25,19 +25,40 @@ func (t *tap) NotificationChannel() chan<- mcp.JSONRPCNotification { return t.ou
 // openTap begins to forward what the application sends to all clients.
 func (h *Handler) openTap() error {
 	h.tap = &tap{id: "every client of replica " + h.broker.Replica()}
-	h.tap.outbox = newOutbox(func(n mcp.JSONRPCNotification) {
-		ctx, cancel := context.WithTimeout(h.life, storeTimeout)
-		defer cancel()
-		if err := h.fleet.publish(ctx, fleetEvent{Kind: fleetBroadcast, Message: encode(n)}); err != nil {
-			h.logger.Error("a message to all clients is lost", "method", n.Method, "error", err)
-		}
-	})
+	h.tap.outbox = newOutbox(h.broadcast)
 	if err := h.mcp.RegisterSession(h.life, h.tap); err != nil {
 		h.tap.outbox.close()
 		return fmt.Errorf("server.New: listen to what is sent to all clients: %w", err)
 	}
 	return nil
 }
+
+// broadcast publishes a notification, however long the broker is out of reach.
+func (h *Handler) broadcast(n mcp.JSONRPCNotification) {
+	if n.Method == methodTaskStatus {
+		return
+	}
+	text := encode(n)
+	for failing := false; ; failing = true {
+		ctx, cancel := context.WithTimeout(h.life, storeTimeout)
+		err := h.publish(ctx, text)
+		cancel()
+		if err == nil {
+			return
+		}
+		if h.life.Err() != nil {
+			h.logger.Error("a message to all clients is lost", "method", n.Method, "error", err)
+			return
+		}
+		if !failing {
+			h.logger.Error("a message to all clients is late; retrying", "method", n.Method, "error", err)
+		}
+		pause(h.life, fleetRetry)
+	}
+}
+
+// methodTaskStatus is of one client's task, and MCPServer sends it to all.
+const methodTaskStatus = "notifications/tasks/status"
 
 func (h *Handler) closeTap() {
 	h.mcp.UnregisterSession(h.life, h.tap.id)

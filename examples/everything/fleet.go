@@ -45,8 +45,8 @@ func (e *everything) whoami(ctx context.Context, request mcp.CallToolRequest) (*
 		ProtocolVersion: mcpserver.RequestProtocolVersion(ctx),
 		Header:          request.Header.Get("X-Test"),
 	}
-	if s := mcpserver.ClientSessionFromContext(ctx); s != nil {
-		answer.Session = s.SessionID()
+	if live, ok := mcpsession.FromContext(ctx); ok {
+		answer.Session = live.ID().Token() // for tests: it opens the session
 	}
 	answer.Level = string(logLevel(ctx))
 	b, err := json.Marshal(answer)
