@@ -30,14 +30,17 @@ type replicas struct {
 
 func startReplicas(t *testing.T, n int, o server.Options) *replicas {
 	t.Helper()
-	r := &replicas{}
+	return startReplicasOn(t, newBroker(t), n, o)
+}
+
+func startReplicasOn(t *testing.T, broker mcpsession.Broker, n int, o server.Options) *replicas {
+	t.Helper()
+	r := &replicas{broker: broker}
 	store, err := memstore.New(mcpsession.DefaultLimits(), 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.store = store
-	broker := newBroker(t)
-	r.broker = broker
 	o.Logger = slog.New(slog.NewTextHandler(testLog{t}, nil))
 	for i := range n {
 		srv := newTalkative(i)

@@ -2,14 +2,12 @@ package server_test
 
 import (
 	"context"
-	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mcpsession/mcpsession"
 	"github.com/mcpsession/mcpsession/internal/mcptest"
-	"github.com/mcpsession/mcpsession/memstore"
 	"github.com/mcpsession/mcpsession/server"
 )
 
@@ -32,48 +30,33 @@ func (b *pausing) Read(ctx context.Context, log mcpsession.Key, after mcpsession
 }
 
 func TestAnUpdateRightAfterTheSubscriptionIsNotMissed(t *testing.T) {
-	store, err := memstore.New(mcpsession.DefaultLimits(), 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
 	broker := &pausing{Broker: newBroker(t), paused: make(chan struct{}), resume: make(chan struct{})}
-	handler, err := server.New(newTalkative(0), store, broker, server.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := httptest.NewServer(handler)
-	t.Cleanup(func() {
-		handler.EndStreams()
-		endpoint.Close()
-		if err := handler.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	r := startReplicasOn(t, broker, 1, server.Options{})
+	url := r.urls[0]
 	subscribe := func(s *mcptest.Session) {
 		t.Helper()
-		if a, _ := s.Request(endpoint.URL, "resources/subscribe", `{"uri":"test://a"}`); a.Only().Error != nil {
+		if a, _ := s.Request(url, "resources/subscribe", `{"uri":"test://a"}`); a.Only().Error != nil {
 			t.Fatalf("subscribing is answered %s", a.Body)
 		}
 	}
-	s := mcptest.Begin(t, endpoint.URL, version, mcptest.NoCapabilities)
-	stream := s.Listen(endpoint.URL, "")
-	other := mcptest.Begin(t, endpoint.URL, version, mcptest.NoCapabilities)
-	others := other.Listen(endpoint.URL, "")
+	s := mcptest.Begin(t, url, version, mcptest.NoCapabilities)
+	stream := s.Listen(url, "")
+	other := mcptest.Begin(t, url, version, mcptest.NoCapabilities)
+	others := other.Listen(url, "")
 	subscribe(other)
-	other.Call(endpoint.URL, "changed", `{"uri":"test://a"}`)
+	other.Call(url, "changed", `{"uri":"test://a"}`)
 	others.NextOf("notifications/resources/updated")
 
 	// The stream looks into its mailbox, and at once afterwards its client
 	// subscribes, the resource changes, and the replica hears of that.
 	mailbox := mcpsession.Key{Ref: ref16(t, s), Name: "mailbox"}
 	broker.log.Store(&mailbox)
-	if err := handler.Notify(t.Context(), mailbox.Ref, "notifications/one", nil); err != nil {
+	if err := r.handlers[0].Notify(t.Context(), mailbox.Ref, "notifications/one", nil); err != nil {
 		t.Fatal(err)
 	}
 	<-broker.paused
 	subscribe(s)
-	other.Call(endpoint.URL, "changed", `{"uri":"test://a"}`)
+	other.Call(url, "changed", `{"uri":"test://a"}`)
 	others.NextOf("notifications/resources/updated")
 	close(broker.resume)
 
