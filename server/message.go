@@ -58,7 +58,7 @@ func parseMessage(raw json.RawMessage) (message, error) {
 	if string(m.Error) == "null" { // as some write a response that is none
 		m.Error = nil
 	}
-	if m.ID == nil || string(m.ID) == "null" && m.isResponse() { // an error that answers no request
+	if m.ID == nil || m.isResponse() { // which answers a request of ours, or none
 		return m, nil
 	}
 	return m, checkID(m.ID)
