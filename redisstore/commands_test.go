@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,80 @@ func TestADamagedSessionIsNeitherAnOutageNorAbsent(t *testing.T) {
 	}
 }
 
+// Get and Update check it here too, but Delete relies on its script alone.
+func TestOnlyTheDigestsInItsHeaderOpenASession(t *testing.T) {
+	m := miniredis.RunT(t)
+	store, _ := recorded(t, redis.Options{Addr: m.Addr()}, time.Hour)
+	own := mcpsession.NewSessionID()
+	second, third, foreign := withOtherSecret(t, own), withOtherSecret(t, own), withOtherSecret(t, own)
+	asContent := mcpsession.Session{Owner: " " + digestOf(foreign) + " ", ProjectID: "," + digestOf(foreign) + ","}
+	if _, err := store.Create(t.Context(), own, asContent); err != nil {
+		t.Fatal(err)
+	}
+	key := sessionKey(t, m, own)
+	value, err := m.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join([]string{digestOf(own), digestOf(second), digestOf(third)}, ",")
+	if err := m.Set(key, strings.Replace(value, digestOf(own), all, 1)); err != nil {
+		t.Fatal(err)
+	}
+	m.SetTTL(key, time.Hour)
+	update := func(id mcpsession.ID) (err error) {
+		_, err = store.Update(t.Context(), id, func(*mcpsession.Session) error { return nil })
+		return err
+	}
+	for name, id := range map[string]mcpsession.ID{"first": own, "second": second, "third": third} {
+		if err := update(id); err != nil {
+			t.Errorf("Update by the %s of three: %v", name, err)
+		}
+	}
+	if err := update(foreign); !errors.Is(err, mcpsession.ErrNotFound) {
+		t.Errorf("Update by what is none: %v", err)
+	}
+	if err := store.Delete(t.Context(), foreign); err != nil || !m.Exists(key) {
+		t.Errorf("Delete by what is none: %v", err)
+	}
+	if err := store.Delete(t.Context(), third); err != nil || m.Exists(key) {
+		t.Errorf("Delete by the third of three: %v", err)
+	}
+}
+
+// Else the header, and the index, would grow for as long as a session is used.
+func TestUpdatesLeaveNothingBehind(t *testing.T) {
+	m := miniredis.RunT(t)
+	store, _ := recorded(t, redis.Options{Addr: m.Addr()}, time.Hour)
+	id := mcpsession.NewSessionID()
+	if _, err := store.Create(t.Context(), id, mcpsession.Session{}); err != nil {
+		t.Fatal(err)
+	}
+	key := sessionKey(t, m, id)
+	bucket, _, _ := strings.Cut(key, ":s:")
+	for i := range 50 { // sessions that have ended
+		if _, err := m.ZAdd(bucket+":i", float64(time.Now().Add(-time.Hour).UnixMilli()), strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		if _, err := store.Update(t.Context(), id, func(*mcpsession.Session) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if members, err := m.ZMembers(bucket + ":i"); err != nil || !reflect.DeepEqual(members, []string{id.Ref().String()}) {
+		t.Errorf("the index has %q, %v", members, err)
+	}
+	value, err := m.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, _, _ := strings.Cut(value, "\n")
+	writers := header[strings.LastIndex(header, " ")+1:]
+	if n := strings.Count(writers, ",") + 1; n != 2 {
+		t.Errorf("%d writers are remembered, where one created and one updated: %s", n, writers)
+	}
+}
+
 func TestAForeignMemberOfTheIndexIsPassedOver(t *testing.T) {
 	m := miniredis.RunT(t)
 	store, _ := recorded(t, redis.Options{Addr: m.Addr()}, time.Hour)
@@ -228,6 +303,17 @@ func sessionKey(t *testing.T, m *miniredis.Miniredis, id mcpsession.ID) string {
 	}
 	t.Fatalf("session %s is not stored", id)
 	return ""
+}
+
+// withOtherSecret returns an ID that names the same session.
+func withOtherSecret(t *testing.T, id mcpsession.ID) mcpsession.ID {
+	t.Helper()
+	public := mcpsession.TokenLen - (mcpsession.TokenLen-1)/2
+	other, err := mcpsession.ParseSessionID(id.Token()[:public] + mcpsession.NewSessionID().Token()[public:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other
 }
 
 func digestOf(id mcpsession.ID) string {

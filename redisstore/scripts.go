@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed scripts/record.lua
 	recordSource string
+	//go:embed scripts/record_write.lua
+	recordWriteSource string
 	//go:embed scripts/create.lua
 	createSource string
 	//go:embed scripts/touch.lua
@@ -30,12 +32,11 @@ var (
 type scripts struct{ create, touch, update, delete *redis.Script }
 
 func loadScripts() scripts {
-	load := func(source string) *redis.Script { return redis.NewScript(recordSource + source) }
 	return scripts{
-		create: load(createSource),
-		touch:  load(touchSource),
-		update: load(updateSource),
-		delete: load(deleteSource),
+		create: redis.NewScript(recordSource + recordWriteSource + createSource),
+		touch:  redis.NewScript(recordSource + touchSource),
+		update: redis.NewScript(recordSource + recordWriteSource + updateSource),
+		delete: redis.NewScript(recordSource + recordWriteSource + deleteSource),
 	}
 }
 

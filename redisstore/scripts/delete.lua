@@ -3,15 +3,14 @@
 -- Outcome: done, if the digest opens no session now, or did not before; or
 -- differs, for another schema.
 
-local r = read(KEYS[1])
-if not r then
+if not stored then
   redis.call('ZREM', KEYS[2], ARGV[1])
   return answer('done')
 end
-if not r.schema then return answer('differs', r.value) end
-if opens(r, ARGV[2]) then
+if not revision then return answer('differs', stored) end
+if opened then
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[2], ARGV[1])
-  trim(KEYS[2], server_time())
+  trim()
 end
 return answer('done')
