@@ -54,6 +54,8 @@ func encodeContent(s mcpsession.Session) (string, error) {
 	return strings.TrimSuffix(buf.String(), "\n"), nil
 }
 
+// decodeContent keeps s itself from JSON, which would move it to the heap for
+// every read, of sessions without lists and values too.
 func decodeContent(content string, s *mcpsession.Session) error {
 	var ok bool
 	for _, text := range texts(s) {
@@ -69,16 +71,20 @@ func decodeContent(content string, s *mcpsession.Session) error {
 		if text == "" {
 			continue
 		}
-		if err := json.Unmarshal([]byte(text), list); err != nil {
+		var items []string
+		if err := json.Unmarshal([]byte(text), &items); err != nil {
 			return fmt.Errorf("%w: a list: %w", errCorrupt, err)
 		}
+		*list = items
 	}
 	if content == "" {
 		return nil
 	}
-	if err := json.Unmarshal([]byte(content), &s.Values); err != nil {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(content), &values); err != nil {
 		return fmt.Errorf("%w: its values: %w", errCorrupt, err)
 	}
+	s.Values = values
 	return nil
 }
 

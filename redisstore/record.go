@@ -102,15 +102,17 @@ func splitHeader(header string) (fields [9]string, complete bool) {
 	return fields, n == len(fields)
 }
 
-func encodeDigest(d mcpsession.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+// encoding is strict, so that every digest has exactly one spelling.
+var encoding = base64.RawURLEncoding.Strict()
 
-// decodeDigest is strict, so that every digest has exactly one spelling.
+func encodeDigest(d mcpsession.Digest) string { return encoding.EncodeToString(d[:]) }
+
 func decodeDigest(text string) (d mcpsession.Digest, ok bool) {
-	if len(text) != base64.RawURLEncoding.EncodedLen(len(d)) {
+	if len(text) != encoding.EncodedLen(len(d)) {
 		return d, false
 	}
 	// Decode skips CR and LF even when strict, so a shorter result is malformed.
-	n, err := base64.RawURLEncoding.Strict().Decode(d[:], []byte(text))
+	n, err := encoding.Decode(d[:], []byte(text))
 	return d, err == nil && n == len(d)
 }
 
