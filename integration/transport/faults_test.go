@@ -445,4 +445,3 @@ func TestAnOutageOfRedisEndsNoSessionAndNoStream(t *testing.T) {
 		})
 	}
 }
-
