@@ -33,6 +33,7 @@ type stream struct {
 	deliveries
 	leads   bool
 	led     bool                // it did, at least once
+	stale   bool                // live may be: others delivered, and saw what asked for a refresh
 	behind  bool                // the client may not have all that this stream was given
 	mailDue bool                // the mailbox is to be read
 	heard   mcpsession.Position // of the fleet log, whether or not it was for this session
@@ -70,7 +71,7 @@ func (s *stream) lead(ctx context.Context) bool {
 	if err != nil || !ok {
 		return err == nil // somebody else was faster: see who
 	}
-	s.leads, s.led, s.behind, s.mailDue = true, true, true, true
+	s.leads, s.led, s.behind, s.mailDue, s.stale = true, true, true, true, true
 	s.heard = s.now.Fleet
 	s.stop()
 	s.stop = s.broker.Watch(mailboxKey(s.cell.Ref), s.woken)
@@ -136,12 +137,15 @@ func (s *stream) deliver(ctx context.Context) bool {
 		if err != nil {
 			return false
 		}
-		if events = page.Events; slices.ContainsFunc(events, isRefresh) {
-			if err := s.live.Refresh(ctx); err != nil {
-				return false
-			}
-		}
+		events = page.Events
 		s.mailDue = len(events) > 0 // then there may be more
+		s.stale = s.stale || slices.ContainsFunc(events, isRefresh) || s.mailDue && events[len(events)-1].Position < page.Last
+	}
+	if s.stale && slices.ContainsFunc(news, isUpdate) {
+		if err := s.live.Refresh(ctx); err != nil {
+			return false
+		}
+		s.stale = false
 	}
 	if len(events) == 0 && complete && !slices.ContainsFunc(news, s.concerns) {
 		s.heard = upTo
