@@ -52,9 +52,9 @@ func punctually(t *testing.T, try func() error) {
 func TestEventsPassRealBalancersWithoutDelay(t *testing.T) {
 	onBalancers(t, common, func(t *testing.T, f *fleet, url string) {
 		const n, gap = 10, 100 * time.Millisecond
-		s := f.Begin(t, url, latest, mcptest.NoCapabilities)
+		begin := func(t *testing.T) *mcptest.Session { return f.Begin(t, url, latest, mcptest.NoCapabilities) }
 		// spaced reads the reports of multi_notify from a stream.
-		spaced := func(stream *mcptest.Stream, id string, first int) error {
+		spaced := func(t *testing.T, stream *mcptest.Stream, id string, first int) error {
 			var last time.Time
 			for i := first; i <= n; i++ {
 				m := stream.Next()
@@ -72,24 +72,27 @@ func TestEventsPassRealBalancersWithoutDelay(t *testing.T) {
 			return nil
 		}
 		t.Run("of a call", func(t *testing.T) {
+			s := begin(t)
 			punctually(t, func() error {
 				a, id := s.Start(url, "multi_notify", fmt.Sprintf(`{"n":%d,"gapms":%d}`, n, gap.Milliseconds()))
-				return spaced(a.Stream, id, 1)
+				return spaced(t, a.Stream, id, 1)
 			})
 		})
 		t.Run("of a resumed call", func(t *testing.T) {
+			s := begin(t)
 			punctually(t, func() error {
 				a, id := s.Start(url, "multi_notify", fmt.Sprintf(`{"n":%d,"gapms":%d}`, n, gap.Milliseconds()))
 				last := a.Stream.Next().EventID
 				a.Stream.Break()
-				return spaced(s.Listen(url, last), id, 2)
+				return spaced(t, s.Listen(url, last), id, 2)
 			})
 		})
 		t.Run("of a GET stream", func(t *testing.T) {
+			by := begin(t)
 			punctually(t, func() error {
+				s := begin(t)
 				stream := s.Listen(url, "")
 				defer stream.Break()
-				by := f.Begin(t, url, latest, mcptest.NoCapabilities)
 				by.Call(url, "notify_session", fmt.Sprintf(`{"sid":%q}`, s.Token))
 				stream.NextOf("notifications/test_specific") // it delivers
 				for i := range n {
