@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpsession/mcpsession/integration/internal/balancer"
 	"github.com/mcpsession/mcpsession/integration/internal/redistest"
+	"github.com/mcpsession/mcpsession/integration/internal/replica"
 )
 
 // suites are the releases of the suite and what to run of each. Scenarios that
@@ -27,18 +28,18 @@ var suites = []struct {
 // A client cannot tell three replicas, each request of which goes to one drawn
 // by lot, from one process, and finds no fault with either.
 func TestThreeReplicasConformLikeOneProcess(t *testing.T) {
-	one := startEverything(t, "one")
+	one := replica.StartEverything(t, "one")
 	redis := redistest.Start(t)
 	var urls []string
 	for _, name := range []string{"A", "B", "C"} {
-		urls = append(urls, startEverything(t, name, "REDIS_URL="+redis.URL()).url)
+		urls = append(urls, replica.StartEverything(t, name, "REDIS_URL="+redis.URL()).URL())
 	}
 	three := balancer.Start(t, urls...)
 	three.SetRandom(true)
 
 	for _, suite := range suites {
 		t.Run(suite.name, func(t *testing.T) {
-			alone := runSuite(t, suite.version, one.url+"/mcp", suite.args...)
+			alone := runSuite(t, suite.version, one.URL()+"/mcp", suite.args...)
 			fleet := runSuite(t, suite.version, three.URL()+"/mcp", suite.args...)
 			t.Log("\n" + table(alone, fleet))
 			for _, name := range names(alone, fleet) {
