@@ -323,8 +323,14 @@ func (c *brokerContract) wakesWithin(woken <-chan struct{}, d time.Duration) boo
 	}
 }
 
-// drain takes wake-ups until none comes any more. More than needed are allowed.
+// drain takes wake-ups until none comes any more. More than needed are allowed,
+// but not for ever.
 func (c *brokerContract) drain(woken <-chan struct{}) {
-	for c.wakesWithin(woken, aWhile) {
+	c.Helper()
+	for range 1000 {
+		if !c.wakesWithin(woken, aWhile) {
+			return
+		}
 	}
+	c.Fatal("woken again and again")
 }

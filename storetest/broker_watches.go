@@ -294,7 +294,7 @@ func watchNoLostWake(c *brokerContract) {
 	defer close(over)
 	for n := range events {
 		at := c.append(brokers[rand.IntN(2)], log, fmt.Sprint(n))
-		if n%3 > 0 && n != events-1 {
+		if n%3 == 0 && n != events-1 {
 			continue // in a burst
 		}
 		timeout := time.NewTimer(patience)
