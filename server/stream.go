@@ -100,8 +100,8 @@ func (s *stream) vacant(ctx context.Context) bool {
 // catchUp sends what this stream was given, as far as the cell was last seen to
 // say, and the client has not had: on a connection that broke, or because the
 // answer to a claim was lost. It is false, and to be repeated, if the broker is
-// out of reach: no later event may be sent before, since the client would take
-// what is between for seen.
+// out of reach, or this replica has not heard of everything yet: no later event
+// may be sent before, since the client would take what is between for seen.
 func (s *stream) catchUp(ctx context.Context) bool {
 	for _, span := range s.now.givenMail(s.id, s.mail) {
 		for after := span.after; after < span.upTo; {
@@ -113,8 +113,11 @@ func (s *stream) catchUp(ctx context.Context) bool {
 		}
 	}
 	for _, span := range s.now.givenFleet(s.id, s.fleet) {
-		news, _, complete := s.h.fleet.since(span.after)
-		s.sendNews(ctx, news, complete, span.upTo)
+		news, heard, complete := s.h.fleet.since(span.after)
+		s.sendNews(ctx, news, complete, min(heard, span.upTo))
+		if heard < span.upTo { // another replica was faster; this one will hear of the rest
+			return false
+		}
 	}
 	if s.prime {
 		s.prime = false
