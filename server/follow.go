@@ -34,7 +34,7 @@ func (f *follower) follow(ctx context.Context) {
 		if failing && err == nil {
 			f.logger.Info("in touch with the other replicas again", "log", f.log.Name)
 		}
-		wait := heartbeat
+		wait := recheck // one read for all streams and calls
 		if failing = err != nil; failing {
 			wait = fleetRetry
 		}
