@@ -1,5 +1,7 @@
 //go:build long
 
+//lint:file-ignore SA1019 what is deprecated is what legacy clients do
+
 package clientstest
 
 import (
@@ -168,7 +170,6 @@ func connectGoSDK(t *testing.T, url string) client {
 		ElicitationHandler: func(context.Context, *gosdk.ElicitRequest) (*gosdk.ElicitResult, error) {
 			return &gosdk.ElicitResult{Action: "accept", Content: user}, nil
 		},
-		//lint:ignore SA1019 what legacy clients do
 		CreateMessageHandler: func(context.Context, *gosdk.CreateMessageRequest) (*gosdk.CreateMessageResult, error) {
 			return &gosdk.CreateMessageResult{Role: "assistant", Model: "none", Content: &gosdk.TextContent{Text: "from go-sdk"}}, nil
 		},
