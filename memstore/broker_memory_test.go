@@ -123,9 +123,9 @@ func TestALateTimerRemovesNoSuccessor(t *testing.T) {
 func TestAnIdleBrokerDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBroker(t)
-		ran := 0
+		var ran atomic.Int64
 		now := b.logs.now
-		b.logs.now = func() time.Duration { ran++; return now() }
+		b.logs.now = func() time.Duration { ran.Add(1); return now() }
 		key := mcpsession.Key{Name: "log"}
 		for range 100 { // in use, 10 hours long
 			if _, err := b.Append(t.Context(), key, []byte("event"), hour); err != nil {
@@ -134,17 +134,17 @@ func TestAnIdleBrokerDoesNothing(t *testing.T) {
 			time.Sleep(hour.For / 10)
 			synctest.Wait()
 		}
-		if ran > 100+11 {
-			t.Errorf("the log was looked at %d times for 100 appends in ten of its lifetimes", ran)
+		if n := ran.Load(); n > 100+11 {
+			t.Errorf("the log was looked at %d times for 100 appends in ten of its lifetimes", n)
 		}
 		time.Sleep(10 * hour.For)
 		synctest.Wait()
 		holds(t, b, 0, 0)
-		ran = 0
+		ran.Store(0)
 		time.Sleep(1000 * hour.For)
 		synctest.Wait()
-		if ran > 0 {
-			t.Errorf("the empty broker was looked at %d times", ran)
+		if n := ran.Load(); n > 0 {
+			t.Errorf("the empty broker was looked at %d times", n)
 		}
 	})
 }
