@@ -126,13 +126,13 @@ func closedReplica(c *brokerContract) {
 	c.rest(log, cell)
 }
 
-// aFewSeconds is for how long a replica may be alive that is not.
-const aFewSeconds = 15 * time.Second
+// noticed is for how long a replica may be alive that is not.
+const noticed = 15 * time.Second
 
 func replicasStayAlive(c *brokerContract) {
 	one, other := c.two()
 	for range 5 {
-		c.h.Advance(aFewSeconds / 5)
+		c.h.Advance(noticed / 5)
 		c.alive(one, one.Replica(), true)
 		c.alive(one, other.Replica(), true)
 		c.alive(other, one.Replica(), true)
@@ -148,7 +148,7 @@ func killedReplica(c *brokerContract) {
 	c.swap(other, c.key("cell"), nil, []byte("value"))
 	c.alive(one, name, true)
 	c.storage.Kill(c.T, other)
-	c.dead(one, name, aFewSeconds)
+	c.dead(one, name, noticed)
 	c.alive(one, one.Replica(), true)
 	c.holds(one, c.key("log"), "event")
 	c.has(one, c.key("cell"), []byte("value"))
@@ -167,7 +167,7 @@ func replicasOutliveOutage(c *brokerContract) {
 	one, other := c.two()
 	names := []string{one.Replica(), other.Replica()}
 	restore := c.storage.Outage(c.T)
-	c.h.Advance(aFewSeconds)
+	c.h.Advance(noticed)
 	restore()
 	c.recovers(one)
 	c.recovers(other)
