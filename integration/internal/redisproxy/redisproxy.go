@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/mcpsession/mcpsession/integration/internal/poll"
 	"github.com/rs/zerolog"
 )
 
@@ -21,6 +22,9 @@ import (
 const (
 	firstPort, ports = 22000, 10000
 	startTries       = 100
+
+	// upTimeout bounds how long somebody else may have the port meanwhile.
+	upTimeout = 10 * time.Second
 )
 
 // A Proxy passes connections on to a redis-server. Its methods belong to the
@@ -55,11 +59,7 @@ func Start(t testing.TB, addr string) *Proxy {
 func (p *Proxy) URL() string { return "redis://" + p.proxy.Listen + "/0" }
 
 // Cut closes all connections. New ones are accepted.
-func (p *Proxy) Cut() {
-	p.t.Helper()
-	p.Down()
-	p.Up()
-}
+func (p *Proxy) Cut() { p.wakeups.cutAll() }
 
 // Down closes all connections and accepts no new ones, until Up.
 func (p *Proxy) Down() { p.proxy.Stop() }
@@ -67,7 +67,7 @@ func (p *Proxy) Down() { p.proxy.Stop() }
 // Up ends Down.
 func (p *Proxy) Up() {
 	p.t.Helper()
-	if err := p.proxy.Start(); err != nil {
+	if err := poll.Until(upTimeout, p.proxy.Start); err != nil {
 		p.t.Fatalf("start a proxy again: %v", err)
 	}
 }

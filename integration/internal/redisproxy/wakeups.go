@@ -10,23 +10,41 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// wakeups decides on the Pub/Sub messages of one proxy.
+// wakeups decides on the Pub/Sub messages, and the life, of one proxy's
+// connections.
 type wakeups struct {
 	vanish   atomic.Bool
 	vanished atomic.Int64
+
+	mu  sync.Mutex
+	cut chan struct{} // closed when all connections are
+}
+
+// cutting is closed when the connections of now are to be.
+func (w *wakeups) cutting() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cut
+}
+
+func (w *wakeups) cutAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.cut)
+	w.cut = make(chan struct{})
 }
 
 // all is *wakeups by the name of its proxy.
 var all sync.Map
 
 func newWakeups(proxy string) *wakeups {
-	w := &wakeups{}
+	w := &wakeups{cut: make(chan struct{})}
 	all.Store(proxy, w)
 	return w
 }
 
 // toxic reads the server's replies one by one, and lets Pub/Sub messages pass or
-// not. It is there from the start of each connection, so that it always knows
+// not. It also closes the connection when that is cut. It is there from the start of each connection, so that it always knows
 // where a reply begins.
 type toxic struct {
 	Proxy string `json:"proxy"`
@@ -49,8 +67,12 @@ func (t *toxic) NewState() any { return &state{} }
 func (t *toxic) Pipe(stub *toxics.ToxicStub) {
 	found, _ := all.Load(t.Proxy)
 	w, s := found.(*wakeups), stub.State.(*state)
+	cut := w.cutting()
 	for {
 		select {
+		case <-cut:
+			stub.Close()
+			return
 		case <-stub.Interrupt:
 			return
 		case chunk := <-stub.Input:
