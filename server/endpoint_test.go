@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
@@ -32,9 +33,13 @@ type spy struct {
 	ids []mcpsession.ID
 }
 
+// limits are the default ones with minutes for hours, so that a test's clock need
+// not step through a week of heartbeats.
+var limits = mcpsession.Limits{IdleTimeout: 24 * time.Minute, MaxLifetime: 7 * 24 * time.Minute, MaxSize: 1 << 20}
+
 func newSpy(t *testing.T) *spy {
 	t.Helper()
-	store, err := memstore.New(mcpsession.DefaultLimits(), 1000)
+	store, err := memstore.New(limits, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
