@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -35,7 +34,10 @@ func (h *Handler) resumeRecord(ctx context.Context, w http.ResponseWriter, live 
 	}
 	woken := make(chan struct{}, 1)
 	defer h.broker.Watch(s.key, woken)()
-	page, err := h.broker.Read(ctx, s.key, s.after)
+	// With the event that the client saw last, since that may be the answer: then
+	// there is nothing to wait for, also if two replicas noticed the death of the
+	// one that ran the call, and each answered in its place.
+	page, err := h.broker.Read(ctx, s.key, max(s.after, 1)-1)
 	if err != nil {
 		h.writeStoreError(w, "resume a stream of", err)
 		return
@@ -44,14 +46,9 @@ func (h *Handler) resumeRecord(ctx context.Context, w http.ResponseWriter, live 
 		writeError(w, http.StatusBadRequest, errNoRecord.Error())
 		return
 	}
-	if page.Last == s.after { // if that was the answer, there is nothing to wait for
-		if page, err = h.broker.Read(ctx, s.key, s.after-1); err != nil {
-			h.writeStoreError(w, "resume a stream of", err)
-			return
-		}
-		// What came in between is not seen yet.
-		s.over = len(page.Events) > 0 && isOver(page.Events[0])
-		page.Events = slices.DeleteFunc(page.Events, func(e mcpsession.Event) bool { return e.Position <= s.after })
+	if len(page.Events) > 0 && page.Events[0].Position == s.after {
+		s.over = isOver(page.Events[0])
+		page.Events = page.Events[1:]
 	}
 	s.sse = newSSE(w)
 	if takesPriming(session) { // so that it can be resumed again, whatever comes

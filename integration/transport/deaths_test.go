@@ -53,6 +53,8 @@ func TestACallWhoseReplicaIsKilledEndsWithAnError(t *testing.T) {
 	early.Stream.Break()
 	resumedEarly := s.Listen(f.C, earlyID) // before the replica is killed
 	primed(t, resumedEarly)
+	other := s.Listen(f.B, earlyID) // notices the death as well
+	primed(t, other)
 
 	f.Replica(f.A).Kill()
 	killed := time.Now()
@@ -65,14 +67,17 @@ func TestACallWhoseReplicaIsKilledEndsWithAnError(t *testing.T) {
 	wantDeath(t, resumedReports, reportsID, 2, killed)
 	wantDeath(t, resumedOld, oldID, 1, killed)
 	wantDeath(t, resumedEarly, "77", 0, killed)
+	wantDeath(t, other, "77", 0, killed)
 
 	// It is the answer: it does not change, and nothing comes after it.
 	again := s.Listen(f.B, earlyID)
 	wantDeath(t, again, "77", 0, killed)
-	nothing := s.Listen(f.C, again.LastID())
-	nothing.WantEnd()
-	if more := nothing.Arrived(); len(more) > 0 {
-		t.Errorf("after the error comes %s", more[0].Raw)
+	for _, answered := range []*mcptest.Stream{again, resumedEarly, other} {
+		nothing := s.Listen(f.C, answered.LastID())
+		nothing.WantEnd()
+		if more := nothing.Arrived(); len(more) > 0 {
+			t.Errorf("after the error comes %s", more[0].Raw)
+		}
 	}
 	if got := s.Call(f.C, "slow", `{"ms":1}`); got != "done C" {
 		t.Errorf("afterwards slow answers %q", got)
