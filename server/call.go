@@ -21,7 +21,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, live *mcpsession.
 	ctx := context.WithoutCancel(r.Context())
 	a := &reply{
 		h: h, w: w, ctx: ctx, batch: batch,
-		keeper: newKeeper(h.store, live, session),
+		live:   live,
 		resume: true,
 		prime:  takesPriming(session),
 	}
@@ -74,13 +74,12 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 	}
 	switch response := response.(type) {
 	case mcp.JSONRPCResponse:
-		response.ID = requestID(m.ID)
-		if text, err := json.Marshal(response); err == nil {
-			return text
-		} else { // the application put something into the result that is no JSON
+		text, err := encodeResult(m.ID, response.Result)
+		if err != nil { // the application put something into the result that is no JSON
 			h.logger.Error("an answer cannot be written", "method", m.Method, "error", err)
 			return errorFor(m.ID, mcp.INTERNAL_ERROR, "the answer cannot be written as JSON: "+err.Error())
 		}
+		return text
 	case mcp.JSONRPCError:
 		response.ID = requestID(m.ID)
 		if s.errorCode != 0 {

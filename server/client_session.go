@@ -32,7 +32,7 @@ type clientSession struct {
 	errorCode    int   // to answer an error with, unless 0
 	errorData    any   // to answer an error with, unless nil
 	info         mcp.Implementation
-	capabilities mcp.ClientCapabilities
+	capabilities *mcp.ClientCapabilities // nil until somebody asks, which few calls do
 	filter       *mcp.SubscriptionFilter // of subscriptions/listen
 }
 
@@ -52,10 +52,6 @@ func newClientSession(ctx context.Context, h *Handler, live *mcpsession.Live, re
 	session := live.Session()
 	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: live.ID().Ref().String(), live: live, session: session}
 	s.info.Name, s.info.Version = session.Client.Name, session.Client.Version
-	if text := session.Client.Capabilities; text != "" {
-		// What initialize accepted was decoded the same way.
-		_ = json.Unmarshal([]byte(text), &s.capabilities)
-	}
 	return s
 }
 
@@ -149,14 +145,21 @@ func (s *clientSession) SetClientInfo(info mcp.Implementation) {
 func (s *clientSession) GetClientCapabilities() mcp.ClientCapabilities {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.capabilities
+	if s.capabilities == nil {
+		s.capabilities = new(mcp.ClientCapabilities)
+		if text := s.session.Client.Capabilities; text != "" {
+			// What initialize accepted was decoded the same way.
+			_ = json.Unmarshal([]byte(text), s.capabilities)
+		}
+	}
+	return *s.capabilities
 }
 
 // SetClientCapabilities is called for a modern request.
 func (s *clientSession) SetClientCapabilities(c mcp.ClientCapabilities) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.capabilities = c
+	s.capabilities = &c
 }
 
 // GetLogLevel is the level in force: what the client asked for, or else all but

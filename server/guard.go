@@ -73,6 +73,9 @@ func hostName(host string) string {
 
 func arrivedOnLoopback(r *http.Request) bool {
 	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if tcp, isTCP := addr.(*net.TCPAddr); isTCP {
+		return tcp.IP.IsLoopback()
+	}
 	return ok && isLoopback(hostName(addr.String()))
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -24,6 +25,9 @@ type modernMeta struct {
 func isModernMessage(m *message) bool { return mcp.IsModernProtocol(metaVersion(m)) }
 
 func metaVersion(m *message) string {
+	if !bytes.Contains(m.Params, []byte("protocolVersion")) { // what legacy requests spare themselves
+		return ""
+	}
 	var params modernMeta
 	_ = json.Unmarshal(m.Params, &params) // what is malformed says no version
 	return params.Meta.ProtocolVersion

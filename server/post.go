@@ -98,7 +98,7 @@ func (h *Handler) takeIn(ctx context.Context, live *mcpsession.Live, m *message,
 
 // readBody returns the body of a POST, or writes why it is not accepted.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		writeError(w, http.StatusUnsupportedMediaType, "the Content-Type header must be application/json")
 		return nil, false
 	}
@@ -106,7 +106,15 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		writeError(w, http.StatusNotAcceptable, "the Accept header must allow application/json and text/event-stream")
 		return nil, false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	var body []byte
+	var err error
+	if n := r.ContentLength; n > 0 && n <= 64<<10 { // not for what a client only announces
+		body = make([]byte, n)
+		_, err = io.ReadFull(limited, body)
+	} else {
+		body, err = io.ReadAll(limited)
+	}
 	if err == nil {
 		return body, true
 	}
@@ -117,6 +125,14 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	}
 	writeError(w, http.StatusBadRequest, "the request body could not be read")
 	return nil, false
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" { // as nearly all write it
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "application/json"
 }
 
 // accepts reports whether the Accept header allows a media type. Clients that

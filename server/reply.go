@@ -28,9 +28,10 @@ type reply struct {
 	batch    bool
 
 	// The legacy era only.
-	keeper *keeper
-	resume bool // the stream is recorded
-	prime  bool // the client takes a priming event
+	live   *mcpsession.Live
+	keeper *keeper // once this is a stream
+	resume bool    // the stream is recorded
+	prime  bool    // the client takes a priming event
 	status func(answer []byte) int
 
 	done chan struct{} // closed when nothing is written to w any more
@@ -144,6 +145,9 @@ func (r *reply) writeJSON() {
 func (r *reply) upgrade() {
 	if r.sse != nil {
 		return
+	}
+	if r.live != nil {
+		r.keeper = newKeeper(r.h.store, r.live, r.live.Session())
 	}
 	var at mcpsession.Position
 	if r.resume {
