@@ -147,8 +147,12 @@ func TestStreamsAreResumedThroughRealBalancers(t *testing.T) {
 	onBalancers(t, func(t *testing.T) *fleet { return startReplicas(t) }, func(t *testing.T, f *fleet, url string) {
 		s := f.Begin(t, url, latest, mcptest.NoCapabilities)
 		a, id := s.Start(url, "multi_notify", `{"n":30,"gapms":50}`)
+		primed(t, a.Stream) // else there is nothing to resume from
 		messages, last := breakAtRandom(a.Stream)
-		for len(messages) == 0 || string(messages[len(messages)-1].ID) != id {
+		for n := 0; len(messages) == 0 || string(messages[len(messages)-1].ID) != id; n++ {
+			if n > 500 {
+				t.Fatalf("after %d connections, %d messages have arrived", n, len(messages))
+			}
 			seen, to := breakAtRandom(s.Listen(url, last))
 			if messages = append(messages, seen...); to != "" {
 				last = to

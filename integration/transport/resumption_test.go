@@ -129,12 +129,10 @@ func TestAnAnswerThatBreaksAgainAndAgainArrivesWholeAndOnce(t *testing.T) {
 				t.Parallel()
 				s := f.Begin(t, f.C, latest, mcptest.NoCapabilities)
 				a, id := s.Start(f.A, "multi_notify", `{"n":40,"gapms":30}`)
+				primed(t, a.Stream) // else there is nothing to resume from
 				all, last := breakAtRandom(a.Stream)
 				connections := 1
 				for next := 0; len(all) == 0 || string(all[len(all)-1].ID) != id; next++ {
-					if last == "" { // not even primed
-						t.Fatal("the answer broke before it had an event id")
-					}
 					if connections++; connections > 500 {
 						t.Fatalf("after %d connections, %d messages have arrived", connections, len(all))
 					}
