@@ -112,13 +112,14 @@ func (s *resumed) abandoned(ctx context.Context) bool {
 	if died, err := s.h.peers.died(ctx, runnerOf(s.name)); err != nil || !died {
 		return false
 	}
-	// It may have answered in its last moment.
-	page, err := s.broker.Read(ctx, s.key, s.after)
-	if err != nil || len(page.Events) > 0 {
-		return false
-	}
 	ids, err := unanswered(ctx, s.broker, s.key)
 	if err != nil {
+		return false
+	}
+	// It may have answered in its last moment, or another replica in its place. If
+	// not now, then what is unanswered was so above.
+	page, err := s.broker.Read(ctx, s.key, s.after)
+	if err != nil || len(page.Events) > 0 {
 		return false
 	}
 	if len(ids) == 0 {
