@@ -111,7 +111,7 @@ var (
 func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(log)
-	rounds := flags.Int("rounds", 7, "rounds of each measurement; the table shows medians")
+	rounds := flags.Int("rounds", 5, "rounds of each measurement; the table shows medians")
 	quick := flags.Bool("quick", false, "tiny sizes and one round: a smoke test, whose figures mean nothing")
 	scale := flags.Bool("scale", false, "measure instead how cost grows with the number of sessions")
 	only := flags.String("run", "", "run only the experiments whose name matches this `regexp`")

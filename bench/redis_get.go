@@ -71,7 +71,7 @@ func (r *readers) contest(callers int, sizes sizes) contest {
 	var nextTouch, nextBare atomic.Int64
 	what := "Get from Redis, " + count(callers, "caller")
 	return contest{
-		unit: perSecond,
+		unit: perSecond, enough: 5,
 		rivals: []rival{
 			{again, func(ctx context.Context) (figure, error) {
 				busy := r.ids[:sizes.busy]

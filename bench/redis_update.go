@@ -30,7 +30,7 @@ func redisUpdate(ctx context.Context, b *bench) (err error) {
 	const ours, bare = "redisstore Update", "go-redis GET and SET"
 	for _, callers := range []int{1, 50} {
 		err := b.run(ctx, contest{
-			unit: perSecond,
+			unit: perSecond, enough: 5,
 			rivals: []rival{
 				{ours, func(ctx context.Context) (figure, error) {
 					return s.calls(ctx, callers, b.sizes.overSocket, func(int, int) error {

@@ -20,7 +20,8 @@ func transportCalls(ctx context.Context, b *bench) (err error) {
 	}
 	stops := []func() error{redis.stop}
 	defer func() { err = errors.Join(err, stopAll(stops)) }()
-	c := contest{unit: perSecond}
+	// Short rounds, since rivals that take turns faster meet more alike machines.
+	c := contest{unit: perSecond, repeat: 4, enough: 5}
 	for _, name := range []string{onMemory, onRedis, theirs, goSDK, bareEcho} {
 		e, err := b.startCallers(name, redis)
 		if err != nil {
@@ -28,7 +29,7 @@ func transportCalls(ctx context.Context, b *bench) (err error) {
 		}
 		stops = append(stops, e.stop)
 		c.rivals = append(c.rivals, rival{name, func(ctx context.Context) (figure, error) {
-			return e.calls(ctx, b.sizes.overSocket)
+			return e.calls(ctx, b.sizes.overSocket/4)
 		}})
 	}
 	what := "tools/call over HTTP, " + count(b.sizes.clients, "client")
