@@ -30,7 +30,9 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, live *mcpsession.
 	}
 	a.begin()
 	for i := range requests {
-		h.running.Go(func() {
+		h.running.Add(1)
+		h.workers.run(func() {
+			defer h.running.Done()
 			h.run(ctx, a, live, &requests[i], r.Header)
 			a.settled()
 		})
@@ -67,7 +69,7 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 			text = errorFor(m.ID, mcp.INTERNAL_ERROR, "the request could not be handled")
 		}
 	}()
-	response := h.mcp.HandleMessage(h.mcp.WithContext(ctx, s), m.raw)
+	response := h.handle(h.mcp.WithContext(ctx, s), s, m)
 	if err := s.finish(); err != nil {
 		h.logger.Error("session store failed", "action", m.Method, "error", err)
 		return errorFor(m.ID, mcp.INTERNAL_ERROR, m.Method+" could not be done: "+err.Error())
@@ -91,6 +93,20 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 		return encode(response)
 	}
 	return nil // a notification has no answer
+}
+
+// handle has MCPServer handle a message.
+func (h *Handler) handle(ctx context.Context, s *clientSession, m *message) mcp.JSONRPCMessage {
+	call, ok := h.takeApart(m)
+	if ok {
+		s.call = call
+		if response := h.mcp.HandleMessage(ctx, call.head); call.taken {
+			return response
+		}
+		// It was refused before the hooks ran, or the application replaced them.
+		s.call = nil
+	}
+	return h.mcp.HandleMessage(ctx, m.raw)
 }
 
 // cancelled takes in a client's notifications/cancelled: the call may run on any

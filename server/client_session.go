@@ -20,6 +20,7 @@ type clientSession struct {
 	ctx   context.Context // of the request: mcp-go's interfaces pass none
 	reply *reply          // nil while there is nobody to send to
 	http  http.Header
+	call  *toolCall // nil unless the request is one that was taken apart
 
 	id      string           // as handlers, and what they log, see it: it opens nothing
 	live    *mcpsession.Live // nil in the modern era

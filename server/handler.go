@@ -81,6 +81,7 @@ type Handler struct {
 	shutdown   sync.Once
 	follower   sync.WaitGroup // what goes on until life ends
 	running    sync.WaitGroup // calls of the legacy era
+	workers    workers
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -118,6 +119,7 @@ func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsess
 	h.fleet.heard = h.heard
 	h.streaming, h.endStreams = context.WithCancel(context.Background())
 	h.life, h.endLife = context.WithCancel(context.Background())
+	h.workers = workers{next: make(chan func()), done: h.life.Done()}
 	if err := h.openTap(); err != nil {
 		return nil, err
 	}

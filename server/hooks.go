@@ -19,7 +19,7 @@ func hook(srv *mcpserver.MCPServer) {
 		mcpserver.WithHooks(hooks)(srv)
 	}
 	// First, so that the application's own hooks see them too.
-	hooks.OnBeforeAny = append([]mcpserver.BeforeAnyHookFunc{setHeader}, hooks.OnBeforeAny...)
+	hooks.OnBeforeAny = append([]mcpserver.BeforeAnyHookFunc{completeRequest}, hooks.OnBeforeAny...)
 	hooks.AddOnError(noteError)
 }
 
@@ -42,15 +42,19 @@ func noteError(ctx context.Context, _ any, _ mcp.MCPMethod, request any, err err
 	}
 }
 
-// setHeader has handlers see the headers of the HTTP request as request.Header,
-// which mcp-go's transport sets by a key that no other can use.
-func setHeader(ctx context.Context, _ any, _ mcp.MCPMethod, request any) {
+// completeRequest has handlers see the headers of the HTTP request as
+// request.Header, which mcp-go's transport sets by a key that no other can use,
+// and the parameters of a tools/call that was taken apart.
+func completeRequest(ctx context.Context, _ any, _ mcp.MCPMethod, request any) {
 	s, ok := mcpserver.ClientSessionFromContext(ctx).(*clientSession)
 	if !ok {
 		return
 	}
 	if call, ok := request.(*mcp.CallToolRequest); ok { // the one that matters for speed
 		call.Header = s.http
+		if s.call != nil {
+			s.call.fill(call)
+		}
 		return
 	}
 	value := reflect.ValueOf(request)

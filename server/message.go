@@ -12,11 +12,12 @@ import (
 type message struct {
 	raw json.RawMessage
 
-	ID     json.RawMessage `json:"id"` // nil for a notification
-	Method string          `json:"method"`
-	Result json.RawMessage `json:"result"`
-	Error  json.RawMessage `json:"error"`
-	Params json.RawMessage `json:"params"`
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"` // nil for a notification
+	Method  string          `json:"method"`
+	Result  json.RawMessage `json:"result"`
+	Error   json.RawMessage `json:"error"`
+	Params  json.RawMessage `json:"params"`
 }
 
 func (m *message) isResponse() bool { return m.Method == "" && (m.Result != nil || m.Error != nil) }
