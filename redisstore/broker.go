@@ -51,7 +51,7 @@ var _ mcpsession.Broker = (*Broker)(nil)
 // server. Close it before the store.
 func NewBroker(ctx context.Context, store *Store) (*Broker, error) {
 	b := &Broker{
-		client:  store.client,
+		client:  store.client.UniversalClient,
 		keys:    store.keys,
 		scripts: loadBrokerScripts(),
 		replica: newReplicaName(),

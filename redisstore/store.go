@@ -19,10 +19,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Store is a [mcpsession.SessionStore] in Redis. Get is one round trip, Update
+// Store is a [mcpsession.SessionStore] in Redis. Get is one round trip, which many
+// callers share, Update
 // two and one more for each conflict.
 type Store struct {
-	client  redis.UniversalClient
+	client  *sharing
 	owned   bool // Close closes client
 	limits  mcpsession.Limits
 	keys    keys

@@ -53,8 +53,11 @@ func parseMessages(body []byte) (messages []message, batch bool, err error) {
 
 func parseMessage(raw json.RawMessage) (message, error) {
 	m := message{raw: raw}
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return m, err
+	if !json.Valid(raw) || !members(raw, m.take) {
+		m = message{raw: raw}
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return m, err
+		}
 	}
 	if string(m.Error) == "null" { // as some write a response that is none
 		m.Error = nil
@@ -63,6 +66,40 @@ func parseMessage(raw json.RawMessage) (message, error) {
 		return m, nil
 	}
 	return m, checkID(m.ID)
+}
+
+// take takes in a member, if it is one that messages have, once, as they have it.
+// Any other could be one to encoding/json, which MCPServer uses: it does not look
+// at the case of letters, and takes the last of several.
+func (m *message) take(key, value []byte) (ok bool) {
+	var text *string
+	var part *json.RawMessage
+	switch string(key) {
+	case "jsonrpc":
+		text = &m.Version
+	case "method":
+		text = &m.Method
+	case "id":
+		part = &m.ID
+	case "params":
+		part = &m.Params
+	case "result":
+		part = &m.Result
+	case "error":
+		part = &m.Error
+	default:
+		return false
+	}
+	if part != nil {
+		ok = *part == nil
+		*part = value
+		return ok
+	}
+	if *text != "" {
+		return false
+	}
+	*text, ok = plainText(value)
+	return ok
 }
 
 // maxID bounds a request id, which other replicas are told of, in bytes.

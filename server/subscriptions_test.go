@@ -46,6 +46,9 @@ func TestAnUpdateRightAfterTheSubscriptionIsNotMissed(t *testing.T) {
 	subscribe(other)
 	other.Call(url, "changed", `{"uri":"test://a"}`)
 	others.NextOf("notifications/resources/updated")
+	other.Call(url, "everybody", `{}`) // after this, the update before it is none of the stream's business
+	others.NextOf("notifications/news")
+	stream.NextOf("notifications/news")
 
 	// The stream looks into its mailbox, and at once afterwards its client
 	// subscribes, the resource changes, and the replica hears of that.

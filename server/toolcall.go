@@ -14,6 +14,7 @@ import (
 type toolCall struct {
 	head   []byte // the message without what is in params
 	params mcp.CallToolParams
+	meta   json.RawMessage
 	taken  bool // the parameters are in the request
 }
 
@@ -21,37 +22,52 @@ type toolCall struct {
 // of what is wrong with it, or because the application has hooks that are shown
 // the message.
 func (h *Handler) takeApart(m *message) (*toolCall, bool) {
-	if m.Method != string(mcp.MethodToolsCall) || m.Version != mcp.JSONRPC_VERSION || len(h.mcp.GetHooks().OnRequestInitialization) > 0 {
+	ordinary := m.Version == mcp.JSONRPC_VERSION && m.isRequest() && m.Result == nil && m.Error == nil
+	if !ordinary || m.Method != string(mcp.MethodToolsCall) || len(h.mcp.GetHooks().OnRequestInitialization) > 0 {
 		return nil, false
 	}
-	var params struct {
-		Name      string          `json:"name"`
-		Arguments json.RawMessage `json:"arguments"`
-		Meta      json.RawMessage `json:"_meta"`
-		Task      *mcp.TaskParams `json:"task"`
-		mcp.MultiRoundTripParams
-	}
-	if json.Unmarshal(m.Params, &params) != nil {
-		return nil, false
-	}
-	c := &toolCall{params: mcp.CallToolParams{
-		Name:                 params.Name,
-		Task:                 params.Task,
-		MultiRoundTripParams: params.MultiRoundTripParams,
-		RawArguments:         params.Arguments,
-	}}
-	if len(params.Arguments) > 0 && json.Unmarshal(params.Arguments, &c.params.Arguments) != nil ||
-		len(params.Meta) > 0 && json.Unmarshal(params.Meta, &c.params.Meta) != nil {
+	c := &toolCall{}
+	if !members(m.Params, c.take) {
 		return nil, false
 	}
 	const begin, method, meta = `{"jsonrpc":"2.0","id":`, `,"method":"tools/call"`, `,"params":{"_meta":`
-	c.head = make([]byte, 0, len(begin)+len(m.ID)+len(method)+len(meta)+len(params.Meta)+2)
+	c.head = make([]byte, 0, len(begin)+len(m.ID)+len(method)+len(meta)+len(c.meta)+2)
 	c.head = append(append(append(c.head, begin...), m.ID...), method...)
-	if len(params.Meta) > 0 { // which says of the protocol and of tracing what MCPServer has to know
-		c.head = append(append(append(c.head, meta...), params.Meta...), '}')
+	if len(c.meta) > 0 { // which says of the protocol and of tracing what MCPServer has to know
+		c.head = append(append(append(c.head, meta...), c.meta...), '}')
 	}
 	c.head = append(c.head, '}')
 	return c, true
+}
+
+// take takes in a parameter; see [message.take].
+func (c *toolCall) take(key, value []byte) (ok bool) {
+	p := &c.params
+	switch string(key) {
+	case "name":
+		if p.Name == "" {
+			p.Name, ok = plainText(value)
+		}
+		return ok
+	case "requestState":
+		if p.RequestState == "" {
+			p.RequestState, ok = plainText(value)
+		}
+		return ok
+	case "arguments":
+		ok = p.RawArguments == nil && json.Unmarshal(value, &p.Arguments) == nil
+		p.RawArguments = value
+		return ok
+	case "_meta":
+		ok = c.meta == nil && json.Unmarshal(value, &p.Meta) == nil
+		c.meta = value
+		return ok
+	case "task":
+		return p.Task == nil && json.Unmarshal(value, &p.Task) == nil
+	case "inputResponses":
+		return p.InputResponses == nil && json.Unmarshal(value, &p.InputResponses) == nil
+	}
+	return false
 }
 
 // fill puts the parameters into the request that MCPServer made.
