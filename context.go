@@ -44,6 +44,24 @@ func FromContext(ctx context.Context) (*Live, bool) {
 	return l, ok
 }
 
+type principalKey struct{}
+
+// WithPrincipal returns a context for a call that principal makes. It is for
+// transports. Empty stands for nobody known.
+func WithPrincipal(ctx context.Context, principal string) context.Context {
+	if principal == "" && Principal(ctx) == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, principalKey{}, principal)
+}
+
+// Principal returns who makes the call being served, empty when nobody
+// authenticates. A session of another owner does not exist for it.
+func Principal(ctx context.Context) string {
+	principal, _ := ctx.Value(principalKey{}).(string)
+	return principal
+}
+
 // ID returns the credential by which this call reached the session.
 func (l *Live) ID() ID { return l.id }
 
@@ -126,6 +144,11 @@ func (l *Live) Refresh(ctx context.Context) error {
 	l.see(session)
 	return nil
 }
+
+// Share returns a handle by which somebody else can reach the session, as
+// [SessionStore.Share] does: a modern client that a legacy one works with, say.
+// It is a secret.
+func (l *Live) Share(ctx context.Context) (ID, error) { return l.store.Share(ctx, l.id) }
 
 // End deletes the session. Every later access, on every replica, is ErrNotFound.
 func (l *Live) End(ctx context.Context) error { return l.store.Delete(ctx, l.id) }

@@ -111,6 +111,18 @@ func parseID(k kind, token string) (ID, error) {
 	return ofToken(ref, strings.Clone(token)), nil
 }
 
+// Handle returns the one handle that goes with an Mcp-Session-Id: it names the
+// same session, its secret follows from the other, and the other does not follow
+// from it. It opens nothing until [SessionStore.Share] made it. Of a handle, it
+// returns that handle. It is for stores.
+func (id ID) Handle() ID {
+	if id.IsZero() || kind(id.Token()[0]) == handleKind {
+		return id
+	}
+	secret := sha256.Sum256([]byte("mcpsession: handle of " + id.Token()))
+	return ofToken(id.ref, string(handleKind)+id.ref.String()+encoding.EncodeToString(secret[:16]))
+}
+
 // Ref returns the public half.
 func (id ID) Ref() Ref { return id.ref }
 

@@ -26,7 +26,7 @@ import (
 // Promises that hold for every implementation (package storetest proves them):
 //
 //   - Two deadlines end a session on every replica, whichever comes first: an
-//     idle deadline, which every Create, Get and Update moves to one idle
+//     idle deadline, which every Create, Get, Update and Share moves to one idle
 //     timeout from now, and an absolute one that nothing moves. A session never
 //     ends earlier than that, and for want of use at most a sixteenth of its
 //     idle timeout later.
@@ -56,6 +56,13 @@ type SessionStore interface {
 	// ErrNotFound, ErrConflict, ErrInvalid, ErrTooLarge, ErrFull,
 	// ErrUnsupportedVersion, ErrUnavailable.
 	Update(ctx context.Context, id ID, change func(*Session) error) (Session, error)
+
+	// Share makes id.Handle() open the session too, for as long as it lives, and
+	// returns it: so somebody who cannot send id can be given the session.
+	// Sharing again returns the same handle, and sharing a handle returns that.
+	// It is an access as Get is, and no revision. Errors: ErrNotFound,
+	// ErrUnsupportedVersion, ErrUnavailable, ErrFull.
+	Share(ctx context.Context, id ID) (ID, error)
 
 	// Delete ends the session. It is idempotent: nil means that id opens no
 	// session any more, whether or not it did before, so a wrong secret gets

@@ -33,7 +33,8 @@ type entry struct {
 	deadline atomic.Int64                       // the next deadline, or ended; only ever grows until then
 	session  atomic.Pointer[mcpsession.Session] // the newest revision, never modified
 
-	ref mcpsession.Ref
+	ref    mcpsession.Ref
+	handle atomic.Pointer[mcpsession.Digest] // of the handle, once the session is shared
 
 	// Of the expiryQueue, guarded by its lock.
 	due   time.Duration // a deadline that the entry had, so never later than its deadline
@@ -52,6 +53,15 @@ func newEntry(id mcpsession.ID, s mcpsession.Session, limits mcpsession.Limits, 
 	e.deadline.Store(int64(e.next(now)))
 	e.session.Store(&s)
 	return e
+}
+
+// opens reports whether id is a credential of the session.
+func (e *entry) opens(id mcpsession.ID) bool {
+	if id.Matches(e.digest) {
+		return true
+	}
+	handle := e.handle.Load()
+	return handle != nil && id.Matches(*handle)
 }
 
 // read sets into to a copy of the newest revision, last used at the given time

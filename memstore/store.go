@@ -156,12 +156,28 @@ func (s *Store) Update(ctx context.Context, id mcpsession.ID, change func(*mcpse
 	}
 }
 
+// Share implements [mcpsession.SessionStore].
+func (s *Store) Share(ctx context.Context, id mcpsession.ID) (mcpsession.ID, error) {
+	e, err := s.find(ctx, id)
+	if err == nil && !s.touch(e, s.clock.now()) {
+		err = mcpsession.ErrNotFound
+	}
+	if err != nil {
+		return mcpsession.ID{}, fmt.Errorf("share session %s: %w", id, err)
+	}
+	handle := id.Handle()
+	if digest := handle.Digest(); !handle.Matches(e.digest) {
+		e.handle.Store(&digest) // the same one whenever, for this session has one other credential
+	}
+	return handle, nil
+}
+
 // Delete implements [mcpsession.SessionStore].
 func (s *Store) Delete(ctx context.Context, id mcpsession.ID) error {
 	if err := s.usable(ctx); err != nil {
 		return fmt.Errorf("delete session %s: %w", id, err)
 	}
-	if e, ok := s.entries.Load(id.Ref()); ok && id.Matches(e.digest) {
+	if e, ok := s.entries.Load(id.Ref()); ok && e.opens(id) {
 		s.end(e)
 	}
 	return nil
@@ -209,7 +225,7 @@ func (s *Store) find(ctx context.Context, id mcpsession.ID) (*entry, error) {
 		return nil, err
 	}
 	e, ok := s.entries.Load(id.Ref())
-	if !ok || !id.Matches(e.digest) {
+	if !ok || !e.opens(id) {
 		return nil, mcpsession.ErrNotFound
 	}
 	return e, nil

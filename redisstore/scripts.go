@@ -25,17 +25,20 @@ var (
 	touchSource string
 	//go:embed scripts/update.lua
 	updateSource string
+	//go:embed scripts/share.lua
+	shareSource string
 	//go:embed scripts/delete.lua
 	deleteSource string
 )
 
-type scripts struct{ create, touch, update, delete *redis.Script }
+type scripts struct{ create, touch, update, share, delete *redis.Script }
 
 func loadScripts() scripts {
 	return scripts{
 		create: redis.NewScript(recordSource + recordWriteSource + createSource),
 		touch:  redis.NewScript(recordSource + touchSource),
 		update: redis.NewScript(recordSource + recordWriteSource + updateSource),
+		share:  redis.NewScript(recordSource + shareSource),
 		delete: redis.NewScript(recordSource + recordWriteSource + deleteSource),
 	}
 }

@@ -19,9 +19,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Store is a [mcpsession.SessionStore] in Redis. Get is one round trip, which many
-// callers share, Update
-// two and one more for each conflict.
+// Store is a [mcpsession.SessionStore] in Redis. Get is one round trip, Update
+// two and one more for each conflict; many callers at once share round trips.
 type Store struct {
 	client  *sharing
 	owned   bool // Close closes client
@@ -197,6 +196,36 @@ func (s *Store) replace(ctx context.Context, id mcpsession.ID, writer *writer, b
 	}
 	s.touched.remember(id.Ref(), sent, a.time, before.IdleTimeout)
 	return before.Revise(after, a.time), nil, nil
+}
+
+// Share implements [mcpsession.SessionStore]: one round trip.
+func (s *Store) Share(ctx context.Context, id mcpsession.ID) (mcpsession.ID, error) {
+	handle, err := s.share(ctx, id)
+	if err != nil {
+		return mcpsession.ID{}, fmt.Errorf("share session %s: %w", id, err)
+	}
+	return handle, nil
+}
+
+func (s *Store) share(ctx context.Context, id mcpsession.ID) (handle mcpsession.ID, err error) {
+	if id.IsZero() {
+		return handle, mcpsession.ErrNotFound
+	}
+	handle = id.Handle()
+	a, err := s.run(ctx, s.scripts.share, id, encodeDigest(handle.Digest()))
+	switch {
+	case err != nil:
+		return handle, err
+	case a.outcome == absent:
+		s.touched.forget(id.Ref())
+		return handle, mcpsession.ErrNotFound
+	case a.outcome == differs:
+		_, err := decode(a.value, id.Ref())
+		return handle, err
+	case a.outcome != done:
+		return handle, a.unexpected()
+	}
+	return handle, nil
 }
 
 // Delete implements [mcpsession.SessionStore].

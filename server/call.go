@@ -69,7 +69,7 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 			text = errorFor(m.ID, mcp.INTERNAL_ERROR, "the request could not be handled")
 		}
 	}()
-	response := h.handle(h.mcp.WithContext(ctx, s), s, m)
+	response := h.handle(h.mcp.WithContext(mcpsession.WithPrincipal(ctx, s.principal), s), s, m)
 	if err := s.finish(); err != nil {
 		h.logger.Error("session store failed", "action", m.Method, "error", err)
 		return errorFor(m.ID, mcp.INTERNAL_ERROR, m.Method+" could not be done: "+err.Error())

@@ -22,6 +22,8 @@ type clientSession struct {
 	http  http.Header
 	call  *toolCall // nil unless the request is one that was taken apart
 
+	principal string // who sends the request
+
 	id      string           // as handlers, and what they log, see it: it opens nothing
 	live    *mcpsession.Live // nil in the modern era
 	session mcpsession.Session
@@ -52,6 +54,7 @@ var (
 func newClientSession(ctx context.Context, h *Handler, live *mcpsession.Live, reply *reply, header http.Header) *clientSession {
 	session := live.Session()
 	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: live.ID().Ref().String(), live: live, session: session}
+	s.principal = session.Owner
 	s.info.Name, s.info.Version = session.Client.Name, session.Client.Version
 	return s
 }

@@ -37,6 +37,10 @@ func noteError(ctx context.Context, _ any, _ mcp.MCPMethod, request any, err err
 		s.errorCode = mcp.MISSING_REQUIRED_CLIENT_CAPABILITY
 		s.errorData = map[string]any{"requiredCapabilities": map[string]any{missing.Capability: struct{}{}}}
 	}
+	var coded interface{ RPCCode() int } // as [requeststate.ErrRefused] is
+	if errors.As(err, &coded) {
+		s.errorCode = coded.RPCCode()
+	}
 	if read, ok := request.(*mcp.ReadResourceRequest); ok && errors.Is(err, mcpserver.ErrResourceNotFound) {
 		s.errorData = map[string]any{"uri": read.Params.URI}
 	}

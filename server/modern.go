@@ -35,7 +35,8 @@ func metaVersion(m *message) string {
 
 // modern serves a POST of the modern era.
 func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
-	if _, ok := h.authenticate(w, r); !ok {
+	principal, ok := h.authenticate(w, r)
+	if !ok {
 		return
 	}
 	if code, text := h.checkModern(r, m); text != "" {
@@ -56,7 +57,7 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 	a := &reply{h: h, w: w, ctx: ctx, requests: []json.RawMessage{m.ID}, status: httpStatus}
 	a.begin()
 	// MCPServer finds running calls by session and request id.
-	s := &clientSession{h: h, ctx: ctx, reply: a, http: r.Header, id: "request " + rand.Text()}
+	s := &clientSession{h: h, ctx: ctx, reply: a, http: r.Header, principal: principal, id: "request " + rand.Text()}
 	defer h.listeners.remove(s)
 	a.answer(h.dispatch(ctx, s, m))
 }

@@ -219,6 +219,8 @@ func contextEnds(c *contract) {
 	c.is(err, context.Canceled)
 	_, err = store.Update(ctx, id, func(s *mcpsession.Session) error { s.ProjectID = "changed"; return nil })
 	c.is(err, context.Canceled)
+	_, err = store.Share(ctx, id)
+	c.is(err, context.Canceled)
 	c.is(store.Delete(ctx, id), context.Canceled)
 	_, err = store.Count(ctx)
 	c.is(err, context.Canceled)

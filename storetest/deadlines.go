@@ -12,6 +12,7 @@ var deadlines = []contractTest{
 	{"two Gets in quick succession move it by the second", secondGetSlides},
 	{"a session that is read all the time lives", busyLives},
 	{"Update moves the idle deadline", updateSlides},
+	{"Share moves the idle deadline", shareSlides},
 	{"an Update that outlasts its session brings nothing back", slowUpdate},
 	{"Count and All move no deadline", observersSlideNothing},
 	{"a wrong secret slides nothing", wrongSecretSlidesNothing},
@@ -50,6 +51,21 @@ func getSlides(c *contract) {
 	c.live(store, id)
 	c.h.Advance(c.late() - c.idle*3/4)
 	c.gone(store, id)
+	c.live(store)
+}
+
+func shareSlides(c *contract) {
+	store, other := c.open(), c.open()
+	id := c.create(store, full())
+	for range 2 { // the second time, it is shared already
+		c.h.Advance(c.idle * 3 / 4)
+		c.share(other, id)
+	}
+	c.h.Advance(c.idle * 3 / 4)
+	c.live(store, id)
+	c.h.Advance(c.late() - c.idle*3/4)
+	c.gone(store, id)
+	c.gone(store, id.Handle())
 	c.live(store)
 }
 

@@ -34,6 +34,8 @@ func outage(c *contract) {
 	never(err)
 	_, err = store.Update(c.Context(), id, func(s *mcpsession.Session) error { return nil })
 	never(err)
+	_, err = store.Share(c.Context(), id)
+	never(err)
 	never(store.Delete(c.Context(), id))
 	_, err = store.Count(c.Context())
 	never(err)
@@ -168,6 +170,8 @@ func newerSchema(c *contract) {
 			s.Values = map[string]json.RawMessage{"lost": json.RawMessage(`1`)}
 			return nil
 		})
+		c.is(err, mcpsession.ErrUnsupportedVersion)
+		_, err = store.Share(c.Context(), id)
 		c.is(err, mcpsession.ErrUnsupportedVersion)
 		c.is(store.Delete(c.Context(), id), mcpsession.ErrUnsupportedVersion)
 		_, err = store.Create(c.Context(), id, full())

@@ -88,6 +88,7 @@ func Run(t *testing.T, h Harness) {
 	}{
 		{"basics", false, basics},
 		{"ids", false, ids},
+		{"sharing", false, sharing},
 		{"limits", false, limits},
 		{"races", false, races},
 		{"faults", false, faults},

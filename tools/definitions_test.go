@@ -21,6 +21,7 @@ var required = map[string]string{
 	"get_value":             `"key":"k"`,
 	"delete_value":          `"key":"k"`,
 	"create_session":        ``,
+	"share_session":         ``,
 	"end_session":           ``,
 }
 

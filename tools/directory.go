@@ -45,7 +45,7 @@ func (t *toolset) addDirectoryTools(srv *mcpserver.MCPServer) {
 	add(t, srv, describe("set_working_directory", "Set working directory",
 		"Sets the directory that this session works in, and looks for a project config in it and in the directories above it. "+
 			"Call it first, and again when you move to another checkout; a project chosen for another directory is then forgotten. "+
-			"Only this session sees it. If you have no session yet, one is created, and the result contains its handle as `session`. "+t.lifetime(),
+			"Only this session sees it. If you have no session yet, one is created, and the result contains its handle as `session`. "+t.sessions.Lifetime(),
 		writes(),
 		mcp.WithString("directory", mcp.Required(), mcp.MinLength(1),
 			mcp.Description("Absolute path of an existing directory, for instance /home/me/checkout."))),
@@ -53,7 +53,7 @@ func (t *toolset) addDirectoryTools(srv *mcpserver.MCPServer) {
 	add(t, srv, describe("get_working_directory", "Get working directory",
 		"Answers the directory that this session works in, and the project config and project found for it.",
 		reads()),
-		t.named, getDirectory)
+		t.sessions.Open, getDirectory)
 }
 
 func (t *toolset) setDirectory(ctx context.Context, live *mcpsession.Live, args setDirectoryArgs) (setDirectoryResult, error) {
@@ -84,7 +84,7 @@ func (t *toolset) setDirectory(ctx context.Context, live *mcpsession.Live, args 
 	if live == nil {
 		var fresh mcpsession.Session
 		_ = change(&fresh)
-		if live, err = t.create(ctx, fresh); err == nil {
+		if live, err = t.sessions.Begin(ctx, fresh); err == nil {
 			result.Session = live.ID().Token()
 		}
 	} else {

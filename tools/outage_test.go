@@ -53,6 +53,13 @@ func (f *fallible) Update(ctx context.Context, id mcpsession.ID, change func(*mc
 	return f.SessionStore.Update(ctx, id, change)
 }
 
+func (f *fallible) Share(ctx context.Context, id mcpsession.ID) (mcpsession.ID, error) {
+	if err := f.err("share"); err != nil {
+		return mcpsession.ID{}, err
+	}
+	return f.SessionStore.Share(ctx, id)
+}
+
 func (f *fallible) Delete(ctx context.Context, id mcpsession.ID) error {
 	if err := f.err("delete"); err != nil {
 		return err
@@ -111,6 +118,7 @@ func TestAStoreThatFailsHalfwayThroughACallIsReportedToo(t *testing.T) {
 		"set_value":             "update",
 		"delete_value":          "update",
 		"create_session":        "create",
+		"share_session":         "share",
 		"count_sessions":        "count",
 		"end_session":           "delete",
 	} {

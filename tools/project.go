@@ -51,7 +51,7 @@ func (t *toolset) addProjectTools(srv *mcpserver.MCPServer) {
 		"Looks for a project config (.codebase-mcp/config.json, then .workflow-mcp/config.json, unless the server is set up otherwise) "+
 			"in this session's working directory and in the directories above it, and answers its content. The nearest one counts.",
 		reads()),
-		t.named, t.findConfig)
+		t.sessions.Open, t.findConfig)
 	add(t, srv, describe("auto_switch_project", "Switch project",
 		"Decides which project this session works on, and records it. The first of these that applies decides: project_id; "+
 			"the project config of the working directory; the active project of another MCP server, if this one is set up to ask; "+
@@ -59,7 +59,7 @@ func (t *toolset) addProjectTools(srv *mcpserver.MCPServer) {
 		writes(),
 		mcp.WithString("project_id", mcp.MaxLength(255),
 			mcp.Description("The project's id, or its name if its config has no id. Leave it out to follow the project config."))),
-		t.named, t.switchProject)
+		t.sessions.Open, t.switchProject)
 }
 
 func (t *toolset) findConfig(ctx context.Context, live *mcpsession.Live, _ noArgs) (findConfigResult, error) {

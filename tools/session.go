@@ -2,7 +2,6 @@ package tools
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -44,51 +43,42 @@ type endResult struct {
 	Ended     bool   `json:"ended" jsonschema:"True: the session and all it held are gone."`
 }
 
+type shareResult struct {
+	Session   string    `json:"session" jsonschema:"Handle of this session, the same one each time. It is a secret: whoever has it can use the session."`
+	SessionID string    `json:"session_id" jsonschema:"Public name of the session. It opens nothing."`
+	ExpiresAt time.Time `json:"expires_at" jsonschema:"The session ends at this time at the latest."`
+}
+
+// createSession is the tool that the others' errors point to.
+const createSession = "create_session"
+
 func (t *toolset) addSessionTools(srv *mcpserver.MCPServer) {
-	add(t, srv, describe("create_session", "Create session",
-		"Creates a new, empty session and answers its handle as `session`. Pass the handle as the `session` argument of other tools. "+t.lifetime()+
+	add(t, srv, describe(createSession, "Create session",
+		"Creates a new, empty session and answers its handle as `session`. Pass the handle as the `session` argument of other tools. "+t.sessions.Lifetime()+
 			" A client with an MCP session of its own needs this only for a second, separate one.",
 		creates()),
-		t.namedOrNone, t.createSession)
+		t.namedOrNone, t.create)
 	add(t, srv, describe("get_session", "Get session",
 		"Answers what the server knows of this session: working directory, project, client, stored keys and when it ends.",
 		reads()),
-		t.named, getSession)
+		t.sessions.Open, getSession)
+	add(t, srv, describe("share_session", "Share session",
+		"Answers a handle of this session, for another client to use it too: it passes the handle as its `session` argument. "+t.sessions.Lifetime(),
+		writes()),
+		t.sessions.Open, share)
 	add(t, srv, describe("count_sessions", "Count sessions",
 		"Answers how many sessions are alive on this server. It tells nothing about what they hold.",
 		reads()),
-		t.named, t.countSessions)
+		t.sessions.Open, t.countSessions)
 	add(t, srv, describe("end_session", "End session",
 		"Ends this session at once: its working directory, project and values are gone on every replica, and its handle opens nothing any more. "+
 			"Call it when the work is done. Sessions also end by themselves. If you call it without `session`, your client's own MCP session ends and it has to reconnect.",
 		destroys()),
-		t.named, t.endSession)
+		t.sessions.Open, t.endSession)
 }
 
-// lifetime tells a model how long a session lives, as the specification advises
-// for handles.
-func (t *toolset) lifetime() string {
-	return fmt.Sprintf("A session ends when it is unused for %s, and at the latest %s after it was created.",
-		spoken(t.Limits.IdleTimeout), spoken(t.Limits.MaxLifetime))
-}
-
-// spoken says a duration in the largest unit that keeps it whole.
-func spoken(d time.Duration) string {
-	for _, unit := range []struct {
-		name string
-		size time.Duration
-	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
-		if n := d / unit.size; n > 1 && d%unit.size == 0 {
-			return fmt.Sprintf("%d %ss", n, unit.name)
-		} else if n == 1 && d == unit.size {
-			return "1 " + unit.name
-		}
-	}
-	return d.String()
-}
-
-func (t *toolset) createSession(ctx context.Context, _ *mcpsession.Live, _ noArgs) (createResult, error) {
-	live, err := t.create(ctx, mcpsession.Session{})
+func (t *toolset) create(ctx context.Context, _ *mcpsession.Live, _ noArgs) (createResult, error) {
+	live, err := t.sessions.Begin(ctx, mcpsession.Session{})
 	if err != nil {
 		return createResult{}, err
 	}
@@ -121,6 +111,14 @@ func getSession(_ context.Context, live *mcpsession.Live, _ noArgs) (sessionResu
 		ExpiresAt:        s.ExpiresAt,
 		Revision:         s.Revision,
 	}, nil
+}
+
+func share(ctx context.Context, live *mcpsession.Live, _ noArgs) (shareResult, error) {
+	id, err := live.Share(ctx)
+	if err != nil {
+		return shareResult{}, err
+	}
+	return shareResult{Session: id.Token(), SessionID: id.Ref().String(), ExpiresAt: live.Session().ExpiresAt.Round(0)}, nil
 }
 
 func (t *toolset) countSessions(ctx context.Context, _ *mcpsession.Live, _ noArgs) (countResult, error) {

@@ -69,6 +69,33 @@ func TestASessionOfALegacyClientAndOneItCreatesAreTwo(t *testing.T) {
 	}
 }
 
+func TestALegacyClientSharesItsSessionWithAModernOne(t *testing.T) {
+	e := serve(t, setup{})
+	legacy, modern := e.legacy(t), e.modern(t)
+	legacy.done("set_working_directory", `{"directory":"/checkout"}`)
+	shared := legacy.done("share_session", `{}`)
+	handle := fmt.Sprintf(`{"session":%q}`, shared.field("session"))
+	if shared.field("session_id") != legacy.ref() {
+		t.Errorf("what is shared is %s, want session %s", shared.structured, legacy.ref())
+	}
+	modern.done("get_working_directory", handle).
+		is(fmt.Sprintf(`{"session_id":%q, "is_set":true, "working_directory":"/checkout"}`, legacy.ref()))
+	modern.done("set_value", fmt.Sprintf(`{"key":"k","value":1,"session":%q}`, shared.field("session")))
+	legacy.done("get_value", `{"key":"k"}`).is(`{"key":"k", "found":true, "value":1}`)
+	for name, again := range map[string]answer{
+		"again":                    legacy.done("share_session", `{}`),
+		"by the one who was given": modern.done("share_session", handle),
+	} {
+		if again.field("session") != shared.field("session") {
+			t.Errorf("shared %s, the session has another handle", name)
+		}
+	}
+	legacy.done("end_session", `{}`)
+	if text := modern.refused("get_session", handle); text != noSession {
+		t.Errorf("the handle of a session that ended is answered %q", text)
+	}
+}
+
 func TestAModernClientGetsItsSessionWithItsDirectory(t *testing.T) {
 	e := serve(t, setup{})
 	p := e.modern(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/handle"
 	"github.com/mcpsession/mcpsession/project"
 )
 
@@ -41,22 +42,25 @@ const Instructions = "Keeps this client's working directory, project and values 
 
 // Add adds the tools to srv.
 func Add(srv *mcpserver.MCPServer, o Options) {
-	t := &toolset{Options: o}
+	t := &toolset{o, handle.New(o.Store, handle.Options{Begin: createSession, Limits: o.Limits, Logger: o.Logger})}
 	t.addDirectoryTools(srv)
 	t.addProjectTools(srv)
 	t.addValueTools(srv)
 	t.addSessionTools(srv)
 }
 
-type toolset struct{ Options }
+type toolset struct {
+	Options
+	sessions *handle.Sessions
+}
 
-// handler is a tool: typed arguments, a session, a typed result. Its errors are
+// worker is a tool: typed arguments, a session, a typed result. Its errors are
 // told to the model.
-type handler[Args, Result any] func(ctx context.Context, live *mcpsession.Live, args Args) (Result, error)
+type worker[Args, Result any] func(ctx context.Context, live *mcpsession.Live, args Args) (Result, error)
 
 // add adds a tool that works on a session, found by open.
-func add[Args, Result any](t *toolset, srv *mcpserver.MCPServer, tool mcp.Tool, open opener, handle handler[Args, Result]) {
-	mcp.WithString("session",
+func add[Args, Result any](t *toolset, srv *mcpserver.MCPServer, tool mcp.Tool, open opener, work worker[Args, Result]) {
+	mcp.WithString(handle.Argument,
 		mcp.Description("Session handle, as answered by create_session or set_working_directory. "+
 			"Leave it out to use your client's own session, if it has one."))(&tool)
 	mcp.WithSchemaAdditionalProperties(false)(&tool)
@@ -72,7 +76,7 @@ func add[Args, Result any](t *toolset, srv *mcpserver.MCPServer, tool mcp.Tool, 
 		if err != nil {
 			return t.failure(tool.Name, err), nil
 		}
-		result, err := handle(ctx, live, args)
+		result, err := work(ctx, live, args)
 		if err != nil {
 			return t.failure(tool.Name, err), nil
 		}
@@ -98,23 +102,16 @@ func neverNull(properties map[string]any) {
 	}
 }
 
-// failure is a tool result that tells a model what went wrong and what to do.
+// failure is a tool result that tells a model what went wrong and what to do,
+// with these tools.
 func (t *toolset) failure(tool string, err error) *mcp.CallToolResult {
 	switch {
-	case errors.Is(err, mcpsession.ErrNotFound):
-		return mcp.NewToolResultError("This session does not exist: it ended, it was unused for too long, or the handle is mistyped. " +
-			"Call create_session for a new one and pass its handle as `session`, or, if your client keeps its own MCP session, reconnect.")
 	case errors.Is(err, mcpsession.ErrTooLarge):
 		return mcp.NewToolResultErrorf("Nothing was stored: the session would become too large (%d bytes are allowed). Store less, or delete_value what is no longer needed.", t.Limits.MaxSize)
 	case errors.Is(err, mcpsession.ErrFull):
 		return mcp.NewToolResultError("Nothing was stored: the server keeps as many sessions as it may. End a session that is no longer needed with end_session, or try again later.")
-	case errors.Is(err, mcpsession.ErrConflict):
-		return mcp.NewToolResultError("Nothing was stored: other calls changed the session at the same moment. Try again.")
-	case errors.Is(err, mcpsession.ErrUnavailable), errors.Is(err, mcpsession.ErrUnsupportedVersion), errors.Is(err, context.DeadlineExceeded):
-		t.Logger.Error("session store failed", "tool", tool, "error", err)
-		return mcp.NewToolResultError("The session store cannot be reached right now. This says nothing about the session, which is not lost: try the same call again in a few seconds.")
 	}
-	return mcp.NewToolResultError(err.Error())
+	return t.sessions.Failure(tool, err)
 }
 
 // describe makes a tool's definition. Hints are given for every tool, since the

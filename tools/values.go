@@ -49,15 +49,15 @@ func (t *toolset) addValueTools(srv *mcpserver.MCPServer) {
 			"The value lives as long as the session.",
 		writes(), key,
 		mcp.WithAny("value", mcp.Required(), mcp.Description("Any JSON value: text, number, boolean, null, list or object."))),
-		t.named, setValue)
+		t.sessions.Open, setValue)
 	add(t, srv, describe("get_value", "Get value",
 		"Answers the value that set_value stored under a key of this session.",
 		reads(), key),
-		t.named, getValue)
+		t.sessions.Open, getValue)
 	add(t, srv, describe("delete_value", "Delete value",
 		"Removes the value under a key of this session.",
 		destroys(), key),
-		t.named, deleteValue)
+		t.sessions.Open, deleteValue)
 }
 
 func checkKey(key string) error {
