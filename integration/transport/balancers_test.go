@@ -30,7 +30,7 @@ func onBalancers(t *testing.T, start func(*testing.T) *fleet, test func(t *testi
 	}
 }
 
-func common(*testing.T) *fleet { return quiet.replicas() }
+func common(*testing.T) *fleet { return &fleet{quiet.Replicas()} }
 
 // punctual is how late an event may be.
 const punctual = 80 * time.Millisecond

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	fleets "github.com/mcpsession/mcpsession/integration/internal/fleet"
 	"github.com/mcpsession/mcpsession/integration/internal/poll"
 	"github.com/mcpsession/mcpsession/integration/internal/redisproxy"
 	"github.com/mcpsession/mcpsession/integration/internal/redistest"
-	"github.com/mcpsession/mcpsession/integration/internal/replica"
 	"github.com/mcpsession/mcpsession/internal/mcptest"
 )
 
@@ -23,8 +23,8 @@ const late = 30 * time.Second
 // network of its own.
 func startBehindProxies(t *testing.T, env ...string) (f *fleet, proxies []*redisproxy.Proxy) {
 	t.Helper()
-	f = &fleet{Redis: redistest.Start(t)}
-	f.start(t, func(string) string {
+	f = &fleet{&fleets.Fleet{Redis: redistest.Start(t)}}
+	f.Start(t, func(string) string {
 		proxies = append(proxies, redisproxy.Start(t, f.Redis.Addr()))
 		return proxies[len(proxies)-1].URL()
 	}, env...)
@@ -34,22 +34,9 @@ func startBehindProxies(t *testing.T, env ...string) (f *fleet, proxies []*redis
 // startOn starts three replicas on one server.
 func startOn(t *testing.T, redis *redistest.Server, env ...string) *fleet {
 	t.Helper()
-	f := &fleet{Redis: redis}
-	f.start(t, func(string) string { return redis.URL() }, env...)
+	f := &fleet{&fleets.Fleet{Redis: redis}}
+	f.Start(t, func(string) string { return redis.URL() }, env...)
 	return f
-}
-
-// start starts the replicas, each with the Redis URL of its name.
-func (f *fleet) start(t *testing.T, redis func(name string) string, env ...string) {
-	t.Helper()
-	for _, endpoint := range []struct {
-		name string
-		url  *string
-	}{{"A", &f.A}, {"B", &f.B}, {"C", &f.C}} {
-		r := replica.StartEverything(t, endpoint.name, append([]string{"REDIS_URL=" + redis(endpoint.name)}, env...)...)
-		f.Replicas = append(f.Replicas, r)
-		*endpoint.url = r.URL() + "/mcp"
-	}
 }
 
 // collect adds messages of streams to those that arrived, until there are n or it

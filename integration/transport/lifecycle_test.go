@@ -375,7 +375,7 @@ func TestEveryKeyInRedisEnds(t *testing.T) {
 	ended.Listen(f.B, "")
 	ended.Delete(f.C)
 
-	keys, err := f.keys("*")
+	keys, err := f.Keys("*")
 	if err != nil || len(keys) < 8 {
 		t.Fatalf("Redis holds only %v, %v", keys, err)
 	}
