@@ -6,6 +6,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
+	"github.com/mcpsession/mcpsession/handle"
+	"github.com/mcpsession/mcpsession/requeststate"
 	"github.com/mcpsession/mcpsession/server"
 )
 
@@ -15,12 +17,15 @@ type everything struct {
 	handler *server.Handler // set when it is served
 	replica string          // the name that tools answer
 
+	sessions *handle.Sessions
+	states   *requeststate.Sealer
+
 	cancelled atomic.Int64 // calls of slow that were cancelled
 }
 
 // newEverything returns the server with all of its tools, resources and prompts.
-func newEverything(replica string) *everything {
-	e := &everything{replica: replica}
+func newEverything(replica string, sessions *handle.Sessions, states *requeststate.Sealer) *everything {
+	e := &everything{replica: replica, sessions: sessions, states: states}
 	e.mcp = mcpserver.NewMCPServer("everything", "1.0.0",
 		mcpserver.WithToolCapabilities(true),
 		mcpserver.WithResourceCapabilities(true, true),
@@ -40,6 +45,7 @@ func newEverything(replica string) *everything {
 	e.addInputTools()
 	e.addModernTools()
 	e.addFleetTools()
+	e.addHandleTools()
 	e.addResources()
 	e.addPrompts()
 	return e

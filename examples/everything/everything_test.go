@@ -10,10 +10,28 @@ import (
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/handle"
+	"github.com/mcpsession/mcpsession/memstore"
 )
 
 // The conformance suite looks at the fixtures. These are the other tools, called
 // without a transport.
+
+func newTestEverything(t *testing.T) *everything {
+	t.Helper()
+	store, err := memstore.New(mcpsession.DefaultLimits(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker := memstore.NewBroker()
+	t.Cleanup(func() { store.Close(); broker.Close() })
+	states, err := newStates(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newEverything("A", handle.New(store, handle.Options{Begin: "begin_session"}), states)
+}
 
 // connect connects a client of its own to the server, and returns what it is
 // notified of.
@@ -66,7 +84,7 @@ func call(ctx context.Context, t *testing.T, c *mcpclient.Client, tool, argument
 }
 
 func TestToolsAnswerAsTheirDescriptionsSay(t *testing.T) {
-	e := newEverything("A")
+	e := newTestEverything(t)
 	c, notified := connect(t, e)
 	for _, test := range []struct{ tool, arguments, answers, notifies string }{
 		{"whoami", `{}`, `"replica":"A"`, ""},
@@ -100,7 +118,7 @@ func TestToolsAnswerAsTheirDescriptionsSay(t *testing.T) {
 }
 
 func TestACancelledCallOfSlowIsCounted(t *testing.T) {
-	e := newEverything("A")
+	e := newTestEverything(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := e.slow(ctx, mcp.CallToolRequest{}); err == nil {
@@ -109,20 +127,5 @@ func TestACancelledCallOfSlowIsCounted(t *testing.T) {
 	c, _ := connect(t, e)
 	if got := call(t.Context(), t, c, "cancel_count", `{}`); got != "1" {
 		t.Errorf("cancel_count answers %s", got)
-	}
-}
-
-func TestOnlyStatesWithOurSignatureOpen(t *testing.T) {
-	sealed := seal(state{Name: "Ada"})
-	if s, err := openState(sealed); err != nil || s.Name != "Ada" {
-		t.Errorf("opens as %v, %v", s, err)
-	}
-	if s, err := openState(""); err != nil || s != (state{}) {
-		t.Errorf("no state opens as %v, %v", s, err)
-	}
-	for _, forged := range []string{sealed + "-TAMPERED", "x" + sealed, "e30.e30", "e30", "."} {
-		if _, err := openState(forged); err == nil {
-			t.Errorf("%q opens", forged)
-		}
 	}
 }

@@ -2,11 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -24,11 +19,24 @@ func (e *everything) addInputTools() {
 	e.tool(inputTool+"elicitation", "Asks the user for a name", inputElicitation)
 	e.tool(inputTool+"sampling", "Asks the client's language model", inputSampling)
 	e.tool(inputTool+"list_roots", "Asks for the client's roots", inputRoots)
-	e.tool(inputTool+"request_state", "Asks the user, and needs its state back", inputConfirmed("state-ok: requestState validated"))
-	e.tool(inputTool+"tampered_state", "Asks the user, and refuses any state but its own", inputConfirmed("integrity-ok: state verified"))
-	e.tool(inputTool+"multiple_inputs", "Asks for three things at once", inputMultiple)
-	e.tool(inputTool+"multi_round", "Asks the user twice", inputRounds)
-	e.tool(inputTool+"capabilities", "Asks for what the client is able to give", inputCapabilities)
+	e.tool(inputTool+"request_state", "Asks the user, and needs its state back", e.inputConfirmed("state-ok: requestState validated"))
+	e.tool(inputTool+"tampered_state", "Asks the user, and refuses any state but its own", e.inputConfirmed("integrity-ok: state verified"))
+	e.tool(inputTool+"multiple_inputs", "Asks for three things at once", e.inputMultiple)
+	e.tool(inputTool+"multi_round", "Asks the user twice", e.inputRounds)
+	e.tool("redeem", "Asks the user, and acts once on the answer", e.redeem)
+	e.tool(inputTool+"capabilities", "Asks for what the client is able to give", e.inputCapabilities)
+}
+
+// asking is a result that asks for what add adds, and gives the client s to
+// return with the answers.
+func (e *everything) asking(ctx context.Context, request mcp.CallToolRequest, s state, add func(*mcpserver.InputRequestBuilder)) (*mcp.CallToolResult, error) {
+	sealed, err := e.states.Seal(ctx, request, s)
+	if err != nil {
+		return nil, err
+	}
+	b := mcpserver.NewInputRequestBuilder(sealed)
+	add(b)
+	return b.ToolResult(), nil
 }
 
 // ask is an elicitation of one field.
@@ -78,20 +86,23 @@ func rootsText(answer *mcp.ListRootsResult) string {
 
 // inputConfirmed is a tool that asks the user to confirm, and answers done once
 // that and its state came back.
-func inputConfirmed(done string) mcpserver.ToolHandlerFunc {
-	return func(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		if _, err := openState(request.Params.RequestState); err != nil {
+func (e *everything) inputConfirmed(done string) mcpserver.ToolHandlerFunc {
+	return func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		returned, err := e.states.Open(ctx, request, &state{})
+		if err != nil {
 			return nil, err
 		}
-		if ok, _ := elicited(request.Params.InputResponses, "confirm", "ok"); ok == true && request.Params.RequestState != "" {
+		if ok, _ := elicited(request.Params.InputResponses, "confirm", "ok"); ok == true && returned {
 			return text(done)
 		}
-		return mcpserver.NewInputRequestBuilder(seal(state{})).Elicit("confirm", ask("Please confirm", "ok", "boolean")).ToolResult(), nil
+		return e.asking(ctx, request, state{}, func(b *mcpserver.InputRequestBuilder) {
+			b.Elicit("confirm", ask("Please confirm", "ok", "boolean"))
+		})
 	}
 }
 
-func inputMultiple(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	if _, err := openState(request.Params.RequestState); err != nil {
+func (e *everything) inputMultiple(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	if _, err := e.states.Open(ctx, request, &state{}); err != nil {
 		return nil, err
 	}
 	responses := request.Params.InputResponses
@@ -101,15 +112,16 @@ func inputMultiple(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToo
 	if named && greeting != nil && roots != nil {
 		return text(fmt.Sprintf("%s, %v! %s", contentText(greeting.Content), name, rootsText(roots)))
 	}
-	return mcpserver.NewInputRequestBuilder(seal(state{})).
-		Elicit("user_name", ask("What is your name?", "name", "string")).
-		Sample("greeting", question("Generate a greeting", 50)).
-		Roots("client_roots").ToolResult(), nil
+	return e.asking(ctx, request, state{}, func(b *mcpserver.InputRequestBuilder) {
+		b.Elicit("user_name", ask("What is your name?", "name", "string")).
+			Sample("greeting", question("Generate a greeting", 50)).
+			Roots("client_roots")
+	})
 }
 
-func inputRounds(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	s, err := openState(request.Params.RequestState)
-	if err != nil {
+func (e *everything) inputRounds(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	var s state
+	if _, err := e.states.Open(ctx, request, &s); err != nil {
 		return nil, err
 	}
 	responses := request.Params.InputResponses
@@ -120,12 +132,30 @@ func inputRounds(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolR
 		s.Name = fmt.Sprint(name)
 	}
 	if s.Name != "" {
-		return mcpserver.NewInputRequestBuilder(seal(s)).Elicit("step2", ask("Step 2: What is your favorite color?", "color", "string")).ToolResult(), nil
+		return e.asking(ctx, request, s, func(b *mcpserver.InputRequestBuilder) {
+			b.Elicit("step2", ask("Step 2: What is your favorite color?", "color", "string"))
+		})
 	}
-	return mcpserver.NewInputRequestBuilder(seal(s)).Elicit("step1", ask("Step 1: What is your name?", "name", "string")).ToolResult(), nil
+	return e.asking(ctx, request, s, func(b *mcpserver.InputRequestBuilder) {
+		b.Elicit("step1", ask("Step 1: What is your name?", "name", "string"))
+	})
 }
 
-func inputCapabilities(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+// redeem answers which replica took the answer, to one of all calls that bring it.
+func (e *everything) redeem(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	returned, err := e.states.OpenOnce(ctx, request, &state{})
+	if err != nil {
+		return nil, err
+	}
+	if ok, _ := elicited(request.Params.InputResponses, "confirm", "ok"); ok == true && returned {
+		return text("redeemed " + e.replica)
+	}
+	return e.asking(ctx, request, state{}, func(b *mcpserver.InputRequestBuilder) {
+		b.Elicit("confirm", ask("Redeem?", "ok", "boolean"))
+	})
+}
+
+func (e *everything) inputCapabilities(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	if n := len(request.Params.InputResponses); n > 0 {
 		return text(fmt.Sprintf("capabilities-ok: received %d", n))
 	}
@@ -133,54 +163,17 @@ func inputCapabilities(ctx context.Context, request mcp.CallToolRequest) (*mcp.C
 	if can.Elicitation == nil && can.Sampling == nil {
 		return text("No supported capabilities declared")
 	}
-	builder := mcpserver.NewInputRequestBuilder(seal(state{}))
-	if can.Elicitation != nil {
-		builder.Elicit("elicit_input", ask("Elicitation input", "value", "string"))
-	}
-	if can.Sampling != nil {
-		builder.Sample("sample_input", question("Sample request", 50))
-	}
-	return builder.ToolResult(), nil
+	return e.asking(ctx, request, state{}, func(b *mcpserver.InputRequestBuilder) {
+		if can.Elicitation != nil {
+			b.Elicit("elicit_input", ask("Elicitation input", "value", "string"))
+		}
+		if can.Sampling != nil {
+			b.Sample("sample_input", question("Sample request", 50))
+		}
+	})
 }
 
 // state is what a tool needs back with the answers that it asked for.
 type state struct {
 	Name string `json:"name,omitempty"`
-}
-
-// stateKey signs states. All replicas need the same, and a real server keeps its
-// own secret.
-var stateKey = []byte("the key of a fixture")
-
-var errState = errors.New("the requestState is not one that this tool issued")
-
-// seal returns a state as text that only holders of the key can make.
-func seal(s state) string {
-	b, _ := json.Marshal(s) // a struct of strings
-	encoded := base64.RawURLEncoding.EncodeToString(b)
-	return encoded + "." + base64.RawURLEncoding.EncodeToString(signature(encoded))
-}
-
-// openState is the inverse of seal. No text at all is the zero state.
-func openState(sealed string) (state, error) {
-	var s state
-	if sealed == "" {
-		return s, nil
-	}
-	encoded, sum, _ := strings.Cut(sealed, ".")
-	got, err := base64.RawURLEncoding.DecodeString(sum)
-	if err != nil || !hmac.Equal(got, signature(encoded)) {
-		return s, errState
-	}
-	b, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || json.Unmarshal(b, &s) != nil {
-		return s, errState
-	}
-	return s, nil
-}
-
-func signature(encoded string) []byte {
-	mac := hmac.New(sha256.New, stateKey)
-	mac.Write([]byte(encoded))
-	return mac.Sum(nil)
 }

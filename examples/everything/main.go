@@ -6,7 +6,7 @@
 //
 // It is configured by the environment variables of cmd/mcpsession, of which it
 // knows those about addresses, sessions, Redis, logging and stopping, and by
-// REPLICA_NAME, the name that its tools answer. With REDIS_URL set, any number of
+// REPLICA_NAME, the name that its tools answer, and REQUEST_STATE_KEYS. With REDIS_URL set, any number of
 // copies of it behind a plain balancer are one server.
 package main
 
@@ -25,8 +25,10 @@ import (
 
 	"github.com/mcpsession/mcpsession"
 	"github.com/mcpsession/mcpsession/config"
+	"github.com/mcpsession/mcpsession/handle"
 	"github.com/mcpsession/mcpsession/memstore"
 	"github.com/mcpsession/mcpsession/redisstore"
+	"github.com/mcpsession/mcpsession/requeststate"
 	"github.com/mcpsession/mcpsession/server"
 )
 
@@ -75,16 +77,19 @@ type (
 	}
 )
 
+func limits(c config.Config) mcpsession.Limits {
+	return mcpsession.Limits{IdleTimeout: c.SessionIdleTimeout, MaxLifetime: c.SessionMaxLifetime, MaxSize: c.SessionMaxSize}
+}
+
 func open(ctx context.Context, c config.Config, log *slog.Logger) (sessions, replicas, error) {
-	limits := mcpsession.Limits{IdleTimeout: c.SessionIdleTimeout, MaxLifetime: c.SessionMaxLifetime, MaxSize: c.SessionMaxSize}
 	if c.RedisURL == "" {
-		store, err := memstore.New(limits, c.MaxSessions)
+		store, err := memstore.New(limits(c), c.MaxSessions)
 		return store, memstore.NewBroker(), err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.RedisConnectTimeout)
 	defer cancel()
 	store, err := redisstore.Open(ctx, c.RedisURL, redisstore.Options{
-		Limits:   limits,
+		Limits:   limits(c),
 		Prefix:   c.RedisPrefix,
 		Logger:   log,
 		PoolSize: c.RedisPoolSize,
@@ -102,16 +107,38 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (sessions, rep
 // newHandler puts the MCP server on its transport. It is the only place that
 // knows both.
 func newHandler(c config.Config, store sessions, broker replicas, log *slog.Logger) (*server.Handler, error) {
-	e := newEverything(os.Getenv("REPLICA_NAME"))
-	var err error
+	states, err := newStates(broker)
+	if err != nil {
+		return nil, err
+	}
+	e := newEverything(os.Getenv("REPLICA_NAME"), handle.New(store, handle.Options{Begin: "begin_session", Limits: limits(c), Logger: log}), states)
 	e.handler, err = server.New(e.mcp, store, broker, server.Options{
 		AllowedHosts:   c.AllowedHosts,
 		AllowedOrigins: c.AllowedOrigins,
+		Principal:      whoSays,
 		SessionTool:    sessionTool,
 		Logger:         log,
 	})
 	return e.handler, err
 }
+
+// newStates seals requestStates with REQUEST_STATE_KEYS, newest first, or with a
+// key that the replicas keep among themselves.
+func newStates(broker mcpsession.Broker) (*requeststate.Sealer, error) {
+	var o requeststate.Options
+	if text := os.Getenv("REQUEST_STATE_KEYS"); text != "" {
+		keys, err := requeststate.ParseKeys(text)
+		if err != nil {
+			return nil, fmt.Errorf("REQUEST_STATE_KEYS: %w", err)
+		}
+		o.Keys = keys
+	}
+	return requeststate.New(broker, o)
+}
+
+// whoSays believes what a client says of itself, which is enough for tests of
+// what principals may do and no more.
+func whoSays(r *http.Request) (string, error) { return r.Header.Get("X-Test-User"), nil }
 
 // serve serves until ctx ends, then drains as cmd/mcpsession does. Sessions live
 // on in Redis.
