@@ -52,8 +52,8 @@ func (l *listeners) remove(s *clientSession) {
 	delete(l.open, s)
 }
 
-// send hands a broadcast to every stream that asked for its kind. It never waits
-// for a client.
+// send hands a broadcast to every stream that asked for its kind. It waits for no
+// client.
 func (l *listeners) send(b broadcast) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,10 +75,18 @@ func (l *listeners) send(b broadcast) {
 				tagged.Params.Meta[key] = value
 			}
 		}
-		select {
-		case s.NotificationChannel() <- tagged:
-		default: // the stream just ended
-		}
+		s.hear(tagged)
+	}
+}
+
+// hear has a stream deliver a message, unless it just ended.
+func (s *clientSession) hear(n mcp.JSONRPCNotification) {
+	s.mu.Lock()
+	o := s.outbox // made for the acknowledgement
+	s.mu.Unlock()
+	select {
+	case o.in <- n: // which is taken in at once
+	case <-o.delivered:
 	}
 }
 
