@@ -21,7 +21,8 @@ func (e *everything) addMessageTools() {
 	e.tool("log_emit", "Logs a message", e.logEmit, mcp.WithString("level", mcp.Description("info by default")))
 	e.tool("multi_notify", "Reports progress many times", e.multiNotify,
 		mcp.WithNumber("n", mcp.Description("how often, 5 by default")),
-		mcp.WithNumber("gapms", mcp.Description("milliseconds between two reports, 100 by default")))
+		mcp.WithNumber("gapms", mcp.Description("milliseconds between two reports, 100 by default")),
+		mcp.WithBoolean("log", mcp.Description("whether to log a message after each report")))
 }
 
 func (e *everything) logThrice(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -87,14 +88,18 @@ func (e *everything) logEmit(ctx context.Context, request mcp.CallToolRequest) (
 }
 
 func (e *everything) multiNotify(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	n, gap := request.GetInt("n", 5), milliseconds(request, "gapms", 100)
+	n, gap, logs := request.GetInt("n", 5), milliseconds(request, "gapms", 100), request.GetBool("log", false)
 	for i := 1; i <= n; i++ {
 		if i > 1 && gap > 0 {
 			if err := sleep(ctx, gap); err != nil {
 				return nil, err
 			}
 		}
-		if err := e.report(ctx, "t", i, n); err != nil {
+		err := e.report(ctx, "t", i, n)
+		if err == nil && logs {
+			err = e.log(ctx, mcp.LoggingLevelInfo, "", fmt.Sprint(i))
+		}
+		if err != nil {
 			return mcp.NewToolResultErrorFromErr(fmt.Sprintf("report %d of %d", i, n), err), nil
 		}
 	}

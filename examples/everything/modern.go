@@ -9,12 +9,13 @@ import (
 )
 
 // addModernTools adds what the conformance suite looks at in protocol version
-// 2026-07-28 only.
+// 2026-07-28 only, and what is of the same kind.
 func (e *everything) addModernTools() {
 	e.tool("test_missing_capability", "Refuses clients that declare no sampling", missingCapability)
 	e.tool("test_streaming_elicitation", "Reports progress, then asks the user", e.streamingElicitation)
 	e.tool("test_logging_tool", "Logs, if the request asks for it", e.logOnce)
 	e.tool("test_trigger_tool_change", "Announces that the list of tools changed", e.triggerToolChange)
+	e.tool("test_trigger_resource_change", "Announces that the list of resources changed", e.triggerResourceChange)
 	e.addTriggeringPrompt()
 	e.tool("test_trigger_prompt_change", "Announces that the list of prompts changed", e.triggerPromptChange)
 	e.mcp.AddTool(mcp.NewToolWithRawSchema("test_header_parameter", "Answers an argument that is repeated in a header (SEP-2243)",
@@ -56,6 +57,11 @@ func (e *everything) triggerToolChange(context.Context, mcp.CallToolRequest) (*m
 
 func (e *everything) triggerPromptChange(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	e.addTriggeringPrompt()
+	return text("Mutation triggered")
+}
+
+func (e *everything) triggerResourceChange(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	e.addWatchedResource()
 	return text("Mutation triggered")
 }
 

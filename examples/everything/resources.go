@@ -21,11 +21,15 @@ func (e *everything) addResources() {
 	e.mcp.AddResource(mcp.NewResource("test://static-binary", "static-binary",
 		mcp.WithResourceDescription("An image that never changes"), mcp.WithMIMEType("image/png")),
 		contents(mcp.BlobResourceContents{URI: "test://static-binary", MIMEType: "image/png", Blob: pngBase64}))
+	e.addWatchedResource()
+	e.mcp.AddResourceTemplate(mcp.NewResourceTemplate(templatePrefix+"{id}"+templateSuffix, "template",
+		mcp.WithTemplateDescription("JSON about an id"), mcp.WithTemplateMIMEType("application/json")), templateData)
+}
+
+func (e *everything) addWatchedResource() {
 	e.mcp.AddResource(mcp.NewResource("test://watched-resource", "watched-resource",
 		mcp.WithResourceDescription("Text to subscribe to; the tool resource_update announces a change of it"), mcp.WithMIMEType("text/plain")),
 		contents(mcp.TextResourceContents{URI: "test://watched-resource", MIMEType: "text/plain", Text: "Watched resource content"}))
-	e.mcp.AddResourceTemplate(mcp.NewResourceTemplate(templatePrefix+"{id}"+templateSuffix, "template",
-		mcp.WithTemplateDescription("JSON about an id"), mcp.WithTemplateMIMEType("application/json")), templateData)
 }
 
 // contents is the handler of a resource that always reads the same.
