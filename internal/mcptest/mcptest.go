@@ -118,9 +118,13 @@ func (s *Session) TryPost(ctx context.Context, url, body string) (*Answer, error
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Status: response.StatusCode, Header: response.Header, t: s.T}
+	return newAnswer(s.T, response)
+}
+
+func newAnswer(t testing.TB, response *http.Response) (a *Answer, err error) {
+	a = &Answer{Status: response.StatusCode, Header: response.Header, t: t}
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		a.Stream = newStream(s.T, response.Body)
+		a.Stream = newStream(t, response.Body)
 		return a, nil
 	}
 	defer response.Body.Close()
@@ -238,8 +242,9 @@ type Message struct {
 	Params json.RawMessage `json:"params"`
 	Result json.RawMessage `json:"result"`
 	Error  *struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
+		Code    int             `json:"code"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data"`
 	} `json:"error"`
 }
 
