@@ -50,6 +50,7 @@ var experiments = []experiment{
 	{"redis/memory", redisMemory},
 	{"redis/count", redisCount},
 	{"transport/calls", transportCalls},
+	{"transport/modern", transportModern},
 	{"transport/commands", transportCommands},
 	{"transport/events", transportEvents},
 	{"transport/streams", transportStreams},

@@ -43,6 +43,36 @@ func transportCalls(ctx context.Context, b *bench) (err error) {
 	return b.run(ctx, c)
 }
 
+// transportModern measures tools/call of 2026-07-28 of a tool that opens the
+// session of a handle and answers its argument. mcp-go's transport serves the
+// same MCPServer; with the go-sdk, the tool opens the session by itself.
+func transportModern(ctx context.Context, b *bench) (err error) {
+	redis, err := startServer(ctx)
+	if err != nil {
+		return err
+	}
+	stops := []func() error{redis.stop}
+	defer func() { err = errors.Join(err, stopAll(stops)) }()
+	c := contest{unit: perSecond, repeat: 4, enough: 5}
+	for _, name := range []string{onMemory, onRedis, theirs, stateless} {
+		e, err := b.startModernCallers(name, redis)
+		if err != nil {
+			return err
+		}
+		stops = append(stops, e.stop)
+		c.rivals = append(c.rivals, rival{name, func(ctx context.Context) (figure, error) {
+			return e.calls(ctx, b.sizes.overSocket/4)
+		}})
+	}
+	what := "tools/call of 2026-07-28 with a handle, " + count(b.sizes.clients, "client")
+	c.comparisons = []comparison{
+		{what, onMemory, theirs, ofRate, ratioAtLeast(1.3)},
+		{what, onRedis, theirs, ofRate, ratioAtLeast(0.9)},
+		{what, onMemory, stateless, ofRate, aim{}},
+	}
+	return b.run(ctx, c)
+}
+
 // transportCommands counts what a call asks of Redis: one command, which reads
 // its session, if it is answered without an event stream.
 func transportCommands(ctx context.Context, b *bench) (err error) {
@@ -92,6 +122,21 @@ type callers struct {
 
 // startCallers starts an endpoint with clients that each made a call already.
 func (b *bench) startCallers(name string, redis *server) (*callers, error) {
+	return b.startCallersWith(name, redis, func(addr string) (*caller, error) { return dialCaller(addr, name != bareEcho) })
+}
+
+// startModernCallers starts an endpoint with clients of 2026-07-28.
+func (b *bench) startModernCallers(name string, redis *server) (*callers, error) {
+	return b.startCallersWith(name, redis, func(addr string) (*caller, error) {
+		c, err := dialCaller(addr, false)
+		if err == nil {
+			err = c.prepareModern("kept")
+		}
+		return c, err
+	})
+}
+
+func (b *bench) startCallersWith(name string, redis *server, dial func(addr string) (*caller, error)) (*callers, error) {
 	if name != onRedis {
 		redis = nil
 	}
@@ -101,7 +146,7 @@ func (b *bench) startCallers(name string, redis *server) (*callers, error) {
 	}
 	e := &callers{process: p, steps: make([]int, b.sizes.clients)}
 	for range b.sizes.clients {
-		c, err := dialCaller(p.addr, name != bareEcho)
+		c, err := dial(p.addr)
 		if err == nil {
 			e.callers = append(e.callers, c)
 			err = c.call(0)

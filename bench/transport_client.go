@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mcpsession/mcpsession"
 )
 
 // The clients are in the process that measures, on the same two cores as the
@@ -84,6 +86,34 @@ func (c *caller) prepare(tool string) {
 		firstID, tool, echoed))
 	at := bytes.Index(c.request, strconv.AppendInt(nil, firstID, 10))
 	c.id = c.request[at:at:len(c.request)]
+}
+
+// prepareModern begins a session that is named by a handle, and sets the tool
+// that is called with it.
+func (c *caller) prepareModern(tool string) error {
+	if err := c.exchange(c.modern("begin", `{}`, "1")); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	at := bytes.Index(c.body, []byte(`"text":"`))
+	if at < 0 || len(c.body) < at+8+mcpsession.TokenLen {
+		return fmt.Errorf("begin is answered %q", c.body)
+	}
+	handle := string(c.body[at+8 : at+8+mcpsession.TokenLen])
+	c.request = c.modern(tool, fmt.Sprintf(`{"text":%q,"session":%q}`, echoed, handle), strconv.Itoa(firstID))
+	at = bytes.Index(c.request, strconv.AppendInt(nil, firstID, 10))
+	c.id = c.request[at:at:len(c.request)]
+	return nil
+}
+
+// modern is a tools/call of 2026-07-28.
+func (c *caller) modern(tool, arguments, id string) []byte {
+	const version = "2026-07-28"
+	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,"arguments":%s,"_meta":{`+
+		`"io.modelcontextprotocol/protocolVersion":"`+version+`","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},`+
+		`"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}}`, id, tool, arguments)
+	return []byte(fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json, text/event-stream\r\n"+
+		"Content-Type: application/json\r\nMcp-Protocol-Version: "+version+"\r\nMcp-Method: tools/call\r\nMcp-Name: %s\r\nContent-Length: %d\r\n\r\n%s",
+		c.addr, tool, len(body), body))
 }
 
 // call calls the tool.

@@ -14,6 +14,7 @@ import (
 	gosdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpsession/mcpsession"
+	"github.com/mcpsession/mcpsession/handle"
 	"github.com/mcpsession/mcpsession/memstore"
 	"github.com/mcpsession/mcpsession/redisstore"
 	mcphttp "github.com/mcpsession/mcpsession/server"
@@ -25,6 +26,7 @@ const (
 	onRedis   = "ours on Redis"
 	theirs    = "mcp-go"
 	goSDK     = "go-sdk"
+	stateless = "go-sdk, stateless"
 	bareEcho  = "net/http JSON echo"
 	redisAddr = "BENCH_REDIS" // names the redis-server of onRedis, in the environment
 )
@@ -38,20 +40,38 @@ type endpoint struct {
 
 // endpoints are what one process can serve. All but the last have sessions.
 var endpoints = map[string]func(context.Context) (endpoint, error){
-	onMemory: serveMemory,
-	onRedis:  serveRedis,
-	theirs:   serveMCPGo,
-	goSDK:    serveGoSDK,
-	bareEcho: serveBare,
+	onMemory:  serveMemory,
+	onRedis:   serveRedis,
+	theirs:    serveMCPGo,
+	goSDK:     serveGoSDK,
+	stateless: serveStateless,
+	bareEcho:  serveBare,
 }
 
-// newMCPServer is what ours and mcp-go's transport have in common.
-func newMCPServer() *mcpserver.MCPServer {
+// newMCPServer is what ours and mcp-go's transport have in common. The sessions
+// of handles are in store.
+func newMCPServer(store mcpsession.SessionStore) *mcpserver.MCPServer {
 	s := mcpserver.NewMCPServer("bench", "1.0.0", mcpserver.WithToolCapabilities(true))
 	tool := mcp.NewTool("echo", mcp.WithDescription("answers its argument"), mcp.WithString("text", mcp.Required()))
 	s.AddTool(tool, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return mcp.NewToolResultText(r.GetString("text", "")), nil
 	})
+	sessions := handle.New(store, handle.Options{Begin: "begin"})
+	s.AddTool(mcp.NewTool("begin"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		live, err := sessions.Begin(ctx, newSession(0))
+		if err != nil {
+			return nil, err
+		}
+		return mcp.NewToolResultText(live.ID().Token()), nil
+	})
+	kept := tool
+	kept.Name = "kept" // as echo, with a session that a handle names
+	s.AddTool(sessions.Tool(kept, func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		if _, ok := mcpsession.FromContext(ctx); !ok {
+			return nil, errors.New("no session")
+		}
+		return mcp.NewToolResultText(r.GetString("text", "")), nil
+	}))
 	// announce says something before it answers, so that its response is a stream.
 	s.AddTool(mcp.NewTool("announce"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		err := s.SendNotificationToClient(ctx, "notifications/message", map[string]any{"level": "info", "data": "soon"})
@@ -87,7 +107,7 @@ func serveOurs(store interface {
 	mcpsession.Broker
 	io.Closer
 }) (endpoint, error) {
-	h, err := mcphttp.New(newMCPServer(), store, broker, mcphttp.Options{})
+	h, err := mcphttp.New(newMCPServer(store), store, broker, mcphttp.Options{})
 	if err != nil {
 		return endpoint{}, errors.Join(err, broker.Close(), store.Close())
 	}
@@ -107,35 +127,73 @@ func serveOurs(store interface {
 }
 
 func serveMCPGo(context.Context) (endpoint, error) {
-	s := newMCPServer()
+	store, err := memstore.New(mcpsession.DefaultLimits(), memstore.DefaultMaxSessions)
+	if err != nil {
+		return endpoint{}, err
+	}
+	s := newMCPServer(store)
 	return endpoint{
 		handler: mcpserver.NewStreamableHTTPServer(s, mcpserver.WithStateful(true),
 			mcpserver.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler))),
 		notify: func(_ context.Context, session, method string, params map[string]any) error {
 			return s.SendNotificationToSpecificClient(session, method, params)
 		},
-		close: func() error { return nil },
+		close: store.Close,
 	}, nil
 }
 
 // serveGoSDK answers with JSON, as the others do: its default, an event stream
 // for each call, costs it more.
-func serveGoSDK(context.Context) (endpoint, error) {
+func serveGoSDK(context.Context) (endpoint, error) { return serveGoSDKWith(false) }
+
+// serveStateless is without sessions of the protocol, as the go-sdk serves
+// 2026-07-28.
+func serveStateless(context.Context) (endpoint, error) { return serveGoSDKWith(true) }
+
+func serveGoSDKWith(stateless bool) (endpoint, error) {
+	store, err := memstore.New(mcpsession.DefaultLimits(), memstore.DefaultMaxSessions)
+	if err != nil {
+		return endpoint{}, err
+	}
 	s := gosdk.NewServer(&gosdk.Implementation{Name: "bench", Version: "1.0.0"}, nil)
-	tool := &gosdk.Tool{Name: "echo", Description: "answers its argument", InputSchema: json.RawMessage(
-		`{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}`)}
-	s.AddTool(tool, func(_ context.Context, r *gosdk.CallToolRequest) (*gosdk.CallToolResult, error) {
-		var arguments struct {
-			Text string `json:"text"`
-		}
-		err := json.Unmarshal(r.Params.Arguments, &arguments)
-		return &gosdk.CallToolResult{Content: []gosdk.Content{&gosdk.TextContent{Text: arguments.Text}}}, err
-	})
+	schema := json.RawMessage(`{"type":"object","properties":{"text":{"type":"string"},"session":{"type":"string"}},"required":["text"]}`)
+	s.AddTool(&gosdk.Tool{Name: "echo", Description: "answers its argument", InputSchema: schema}, goSDKEcho(nil))
+	s.AddTool(&gosdk.Tool{Name: "kept", Description: "answers its argument", InputSchema: schema}, goSDKEcho(store))
+	s.AddTool(&gosdk.Tool{Name: "begin", InputSchema: json.RawMessage(`{"type":"object"}`)},
+		func(ctx context.Context, _ *gosdk.CallToolRequest) (*gosdk.CallToolResult, error) {
+			id := mcpsession.NewHandle()
+			_, err := store.Create(ctx, id, newSession(0))
+			return &gosdk.CallToolResult{Content: []gosdk.Content{&gosdk.TextContent{Text: id.Token()}}}, err
+		})
 	return endpoint{
 		handler: gosdk.NewStreamableHTTPHandler(func(*http.Request) *gosdk.Server { return s },
-			&gosdk.StreamableHTTPOptions{JSONResponse: true}),
-		close: func() error { return nil },
+			&gosdk.StreamableHTTPOptions{JSONResponse: true, Stateless: stateless}),
+		close: store.Close,
 	}, nil
+}
+
+// goSDKEcho answers its argument, and opens the session of the handle if there
+// is a store.
+func goSDKEcho(store mcpsession.SessionStore) gosdk.ToolHandler {
+	return func(ctx context.Context, r *gosdk.CallToolRequest) (*gosdk.CallToolResult, error) {
+		var arguments struct {
+			Text    string `json:"text"`
+			Session string `json:"session"`
+		}
+		if err := json.Unmarshal(r.Params.Arguments, &arguments); err != nil {
+			return nil, err
+		}
+		if store != nil {
+			id, err := mcpsession.ParseHandle(arguments.Session)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := store.Get(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		return &gosdk.CallToolResult{Content: []gosdk.Content{&gosdk.TextContent{Text: arguments.Text}}}, nil
+	}
 }
 
 // serveBare is the floor: it decodes the call and encodes the result, and knows

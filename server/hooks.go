@@ -57,7 +57,7 @@ func completeRequest(ctx context.Context, _ any, _ mcp.MCPMethod, request any) {
 	if call, ok := request.(*mcp.CallToolRequest); ok { // the one that matters for speed
 		call.Header = s.http
 		if s.call != nil {
-			s.call.fill(call)
+			s.call.fill(ctx, s, call)
 		}
 		return
 	}

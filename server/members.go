@@ -30,6 +30,21 @@ func members(text []byte, take func(key, value []byte) bool) bool {
 	return true
 }
 
+// member returns the member of an object with this key, nil if there is none. It
+// is false for a text that is not to be read this way, which has the key twice,
+// say, or in other letters.
+func member(text []byte, key string) (value []byte, ok bool) {
+	ok = members(text, func(k, v []byte) bool {
+		if string(k) != key {
+			return !bytes.EqualFold(k, []byte(key))
+		}
+		first := value == nil
+		value = v
+		return first
+	})
+	return value, ok
+}
+
 // plainText is the string that a JSON text stands for, if that is one of ASCII
 // without escapes.
 func plainText(value []byte) (string, bool) {

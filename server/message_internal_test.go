@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -32,8 +33,21 @@ var texts = []string{
 	`{"jsonrpc":"2.0","id":1,"result":{},"error":null}`,
 	`{"jsonrpc":"2.0","id":null,"method":null}`,
 	`{"jsonrpc":"2.0","id":1,"method":7}`,
+	modernText(`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"n","version":"1"}`),
+	modernText(`"io.modelcontextprotocol/clientCapabilities":{"sampling":{"x":[1]}},"io.modelcontextprotocol/logLevel":"info","traceparent":"00","progressToken":"p","x":{"}":1}`),
+	modernText(`"io.modelcontextprotocol/clientCapabilities":null`),
+	modernText(`"io.modelcontextprotocol/clientCapabilities":7`),
+	modernText(`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":7,"io.modelcontextprotocol/logLevel":7`),
+	modernText(`"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/protocolVersion":"2025-11-25"`),
+	modernText(`"x":1`),
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_META":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"_meta":{"IO.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`,
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"_meta\":{\"io.modelcontextprotocol/protocolVer\u017fion\":\"2026-07-28\"}}}",
 	`{}`, `[]`, `null`, `7`, `"text"`, ``, `{`, `{"id":1`, `{"id":}`, `{"id" 1}`, `{"id":1]`, `{"method":"ping"}x`, `{"id":1,}`,
 	"{\"method\":\"\xff\"}",
+}
+
+func modernText(meta string) string {
+	return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",` + meta + `}}}`
 }
 
 func FuzzAMessageIsReadAsByEncodingJSON(f *testing.F) {
@@ -61,34 +75,72 @@ func FuzzAToolCallTakenApartIsAsMCPServerReadsIt(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	srv := mcpserver.NewMCPServer("test", "1")
+	srv.AddTool(mcp.NewTool("a"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultText("done"), nil
+	})
 	hook(srv)
 	h := &Handler{mcp: srv}
+	// sight is all that the application can see of a call.
+	type sight struct {
+		ID           any
+		Request      mcp.CallToolRequest
+		Protocol     *mcpserver.RequestProtocolInfo
+		Info         mcp.Implementation
+		Capabilities mcp.ClientCapabilities
+	}
+	var saw []sight
+	srv.GetHooks().AddBeforeCallTool(func(ctx context.Context, id any, r *mcp.CallToolRequest) {
+		s := mcpserver.ClientSessionFromContext(ctx).(*clientSession)
+		saw = append(saw, sight{id, *r, mcpserver.RequestProtocolInfoFromContext(ctx), s.GetClientInfo(), s.GetClientCapabilities()})
+	})
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := parseMessage(text)
 		if err != nil {
 			return
 		}
-		call, ok := h.takeApart(&m)
-		if !ok {
+		if _, ok := h.takeApart(&m); !ok {
 			return
 		}
-		var want, got mcp.CallToolRequest
-		if err := json.Unmarshal(text, &want); err != nil {
-			t.Fatalf("%s is taken apart, and MCPServer does not accept it: %v", text, err)
+		saw = nil
+		handle := func(do func(context.Context, *clientSession) mcp.JSONRPCMessage) string {
+			s := &clientSession{h: h, ctx: t.Context(), id: "x"}
+			answer, err := json.Marshal(do(srv.WithContext(t.Context(), s), s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(answer)
 		}
-		if err := json.Unmarshal(call.head, &got); err != nil {
-			t.Fatalf("the head of %s is %s, which MCPServer does not accept: %v", text, call.head, err)
+		want := handle(func(ctx context.Context, _ *clientSession) mcp.JSONRPCMessage { return srv.HandleMessage(ctx, m.raw) })
+		got := handle(func(ctx context.Context, s *clientSession) mcp.JSONRPCMessage { return h.handle(ctx, s, &m) })
+		if got != want {
+			t.Errorf("%s is answered\n%s, and whole\n%s", text, got, want)
 		}
-		if meta := want.Params.Meta; !reflect.DeepEqual(got.Params.Meta, meta) {
-			t.Errorf("the head of %s has %v for its _meta %v", text, got.Params.Meta, meta)
+		if len(saw) == 1 || len(saw) == 2 && !reflect.DeepEqual(saw[0], saw[1]) {
+			t.Errorf("of %s the application sees\n%+v, and whole\n%+v", text, saw[1:], saw[:1])
 		}
-		call.fill(&got)
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s is taken apart as\n%+v, MCPServer reads\n%+v", text, got, want)
+	})
+}
+
+func FuzzTheVersionIsReadAsByMCPServer(f *testing.F) {
+	for _, text := range texts {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := parseMessage(text)
+		if err != nil {
+			return
 		}
-		head, err := parseMessage(call.head)
-		if err != nil || head.Version != m.Version || head.Method != m.Method || string(head.ID) != string(m.ID) {
-			t.Errorf("the head of %s is %s", text, call.head)
+		var want struct {
+			Params struct {
+				Meta *mcp.Meta `json:"_meta"`
+			} `json:"params"`
+		}
+		version := ""
+		if json.Unmarshal(text, &want) == nil {
+			version = want.Params.Meta.ProtocolVersion()
+		}
+		if got := metaVersion(&m); got != version {
+			t.Errorf("the version of %s is read as %q, MCPServer reads %q", text, got, version)
 		}
 	})
 }

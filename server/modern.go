@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -15,22 +14,30 @@ import (
 // the legacy era, but for records: a stream that breaks is not resumed, and its
 // call is cancelled.
 
-// modernMeta is what a request's _meta says of its protocol version.
-type modernMeta struct {
-	Meta struct {
-		ProtocolVersion string `json:"io.modelcontextprotocol/protocolVersion"`
-	} `json:"_meta"`
-}
-
 func isModernMessage(m *message) bool { return mcp.IsModernProtocol(metaVersion(m)) }
 
+// metaVersion is what a request's _meta says of its protocol version, as
+// MCPServer reads it. What is malformed says none.
 func metaVersion(m *message) string {
-	if !bytes.Contains(m.Params, []byte("protocolVersion")) { // what legacy requests spare themselves
+	meta, ok := member(m.Params, "_meta")
+	if ok && meta == nil {
 		return ""
 	}
-	var params modernMeta
-	_ = json.Unmarshal(m.Params, &params) // what is malformed says no version
-	return params.Meta.ProtocolVersion
+	if value, ok2 := member(meta, mcp.MetaKeyProtocolVersion); ok && ok2 {
+		if value == nil {
+			return ""
+		}
+		if version, ok := plainText(value); ok {
+			return version
+		}
+	}
+	var params struct {
+		Meta *mcp.Meta `json:"_meta"`
+	}
+	if json.Unmarshal(m.Params, &params) != nil {
+		return ""
+	}
+	return params.Meta.ProtocolVersion()
 }
 
 // modern serves a POST of the modern era.
@@ -87,18 +94,14 @@ func (h *Handler) checkModern(r *http.Request, m *message) (code int, text strin
 	return 0, ""
 }
 
-// checkParamHeaders checks the arguments of a tool that travel in headers, too.
+// checkParamHeaders checks the arguments of a tool that travel in headers, too,
+// once the standard headers are known to be right.
 func (h *Handler) checkParamHeaders(header http.Header, m *message) error {
 	if m.Method != string(mcp.MethodToolsCall) {
 		return nil
 	}
-	var call struct {
-		Name string `json:"name"`
-	}
-	if json.Unmarshal(m.Params, &call) != nil {
-		return nil // MCPServer says what is wrong
-	}
-	tool := h.mcp.GetTool(call.Name)
+	name, _ := mcp.DecodeHeaderValue(header.Get(mcp.HeaderName)) // which is that in the body
+	tool := h.mcp.GetTool(name)
 	if tool == nil {
 		return nil
 	}

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	mcpserver "github.com/mark3labs/mcp-go/server"
 )
 
 // toolCall is a tools/call, taken apart. MCPServer reads a message with
@@ -15,7 +17,8 @@ type toolCall struct {
 	head   []byte // the message without what is in params
 	params mcp.CallToolParams
 	meta   json.RawMessage
-	taken  bool // the parameters are in the request
+	caller *caller // nil in the legacy era
+	taken  bool    // the parameters are in the request
 }
 
 // takeApart is false for a message that MCPServer has to see as it is: because
@@ -29,6 +32,13 @@ func (h *Handler) takeApart(m *message) (*toolCall, bool) {
 	c := &toolCall{}
 	if !members(m.Params, c.take) {
 		return nil, false
+	}
+	if version := c.params.Meta.ProtocolVersion(); mcp.IsModernProtocol(version) {
+		who, ok := readCaller(c.meta)
+		if !ok {
+			return nil, false
+		}
+		c.caller, c.meta = who, who.short
 	}
 	const begin, method, meta = `{"jsonrpc":"2.0","id":`, `,"method":"tools/call"`, `,"params":{"_meta":`
 	c.head = make([]byte, 0, len(begin)+len(m.ID)+len(method)+len(meta)+len(c.meta)+2)
@@ -70,8 +80,20 @@ func (c *toolCall) take(key, value []byte) (ok bool) {
 	return false
 }
 
-// fill puts the parameters into the request that MCPServer made.
-func (c *toolCall) fill(request *mcp.CallToolRequest) {
+// fill puts the parameters into the request that MCPServer made, and what the
+// client says of itself where MCPServer has put what the head says.
+func (c *toolCall) fill(ctx context.Context, s *clientSession, request *mcp.CallToolRequest) {
+	if c.caller != nil {
+		info := mcpserver.RequestProtocolInfoFromContext(ctx)
+		if info == nil || !info.Modern {
+			return
+		}
+		info.ClientInfo, info.ClientCapabilities, info.LogLevel = c.caller.info, c.caller.capabilities, c.caller.level
+		if c.caller.info != nil {
+			s.SetClientInfo(*c.caller.info)
+		}
+		s.SetClientCapabilities(*c.caller.capabilities)
+	}
 	request.Params = c.params
 	c.taken = true
 }
