@@ -45,8 +45,7 @@ func (s scenario) with(status string) []string {
 	return slices.Compact(ids)
 }
 
-// passes reports whether something was found right and nothing wrong. What the
-// specification only recommends is a warning, and no fault.
+// passes reports whether something was found right and nothing wrong.
 func (s scenario) passes() bool {
 	return len(s.with("SUCCESS")) > 0 && len(s.with("FAILURE")) == 0
 }
