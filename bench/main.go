@@ -53,6 +53,7 @@ var experiments = []experiment{
 	{"transport/modern", transportModern},
 	{"transport/commands", transportCommands},
 	{"transport/events", transportEvents},
+	{"transport/broadcast", transportBroadcast},
 	{"transport/streams", transportStreams},
 	{"transport/connections", transportConnections},
 }
@@ -88,6 +89,8 @@ type sizes struct {
 	streams     int           // that events are sent to
 	eventLaps   int           // events for each of them in a round
 	eventGap    time.Duration // between two events
+	listeners   int           // that hear of each broadcast
+	broadcasts  int           // in a round
 	idleStreams int           // that one process holds
 	hold        time.Duration // for how long it is watched: longer than a heartbeat
 }
@@ -98,6 +101,7 @@ var (
 		inMemory: 100 * time.Millisecond, overSocket: time.Second,
 		growth:  []int{10_000, 100_000, 1_000_000, 3_000_000},
 		clients: 32, streams: 200, eventLaps: 3, eventGap: 4 * time.Millisecond,
+		listeners: 1000, broadcasts: 10,
 		idleStreams: 5000, hold: 16 * time.Second,
 	}
 	quickSizes = sizes{
@@ -105,6 +109,7 @@ var (
 		inMemory: 5 * time.Millisecond, overSocket: 20 * time.Millisecond,
 		growth:  []int{100, 1000},
 		clients: 4, streams: 5, eventLaps: 3, eventGap: time.Millisecond,
+		listeners: 6, broadcasts: 2,
 		idleStreams: 30, hold: 20 * time.Millisecond,
 	}
 )

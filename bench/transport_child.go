@@ -27,7 +27,7 @@ const (
 // order is what the parent writes to the child's standard input, as JSON; the
 // child answers each with a report. At the end of its input it ends.
 type order struct {
-	Do       string        // "usage", "settle" or "notify"
+	Do       string        // "usage", "settle", "notify" or "broadcast"
 	Sessions []string      // to notify, in turn
 	Gap      time.Duration // between two notifications
 }
@@ -112,6 +112,12 @@ func (e *endpoint) obey(ctx context.Context, o order) (report, error) {
 		return usage()
 	case "notify":
 		return report{}, e.notifyAll(ctx, o)
+	case "broadcast":
+		if e.broadcast == nil {
+			return report{}, errors.New("it cannot broadcast")
+		}
+		e.broadcast("notifications/tools/list_changed", map[string]any{"at": time.Now().UnixNano()})
+		return report{}, nil
 	}
 	return report{}, fmt.Errorf("what is %q?", o.Do)
 }

@@ -107,13 +107,17 @@ func (c *caller) prepareModern(tool string) error {
 
 // modern is a tools/call of 2026-07-28.
 func (c *caller) modern(tool, arguments, id string) []byte {
+	return modernRequest(c.addr, "tools/call", "Mcp-Name: "+tool+"\r\n", fmt.Sprintf(`"name":%q,"arguments":%s`, tool, arguments), id)
+}
+
+func modernRequest(addr, method, headers, params, id string) []byte {
 	const version = "2026-07-28"
-	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,"arguments":%s,"_meta":{`+
+	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":{%s,"_meta":{`+
 		`"io.modelcontextprotocol/protocolVersion":"`+version+`","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},`+
-		`"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}}`, id, tool, arguments)
+		`"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}}`, id, method, params)
 	return []byte(fmt.Sprintf("POST /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json, text/event-stream\r\n"+
-		"Content-Type: application/json\r\nMcp-Protocol-Version: "+version+"\r\nMcp-Method: tools/call\r\nMcp-Name: %s\r\nContent-Length: %d\r\n\r\n%s",
-		c.addr, tool, len(body), body))
+		"Content-Type: application/json\r\nMcp-Protocol-Version: "+version+"\r\nMcp-Method: %s\r\n%sContent-Length: %d\r\n\r\n%s",
+		addr, method, headers, len(body), body))
 }
 
 // call calls the tool.
@@ -209,13 +213,23 @@ type stream struct {
 // listen opens a stream and hands what arrives on it to arrived: when it was
 // sent, in nanoseconds since 1970.
 func (c *caller) listen(arrived func(sent int64)) (*stream, error) {
-	conn, err := net.Dial("tcp", c.addr)
+	return openStream(c.addr, fmt.Sprintf("GET /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: text/event-stream\r\n%s\r\n", c.addr, c.names()), arrived)
+}
+
+// subscribe opens a subscriptions/listen stream of 2026-07-28 for changes of the
+// list of tools.
+func subscribe(addr string, arrived func(sent int64)) (*stream, error) {
+	return openStream(addr, string(modernRequest(addr, "subscriptions/listen", "", `"notifications":{"toolsListChanged":true}`, "1")), arrived)
+}
+
+func openStream(addr, request string, arrived func(sent int64)) (*stream, error) {
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	s := &stream{conn: conn, done: make(chan struct{})}
-	get := &caller{addr: c.addr, session: c.session, conn: conn, in: bufio.NewReaderSize(conn, 512)}
-	_, err = fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: text/event-stream\r\n%s\r\n", c.addr, c.names())
+	get := &caller{addr: addr, conn: conn, in: bufio.NewReaderSize(conn, 512)}
+	_, err = io.WriteString(conn, request)
 	if err == nil {
 		_, err = get.head()
 	}

@@ -33,9 +33,10 @@ const (
 
 // An endpoint is an MCP server whose tool echo answers its argument text.
 type endpoint struct {
-	handler http.Handler
-	notify  func(ctx context.Context, session, method string, params map[string]any) error // nil if it cannot
-	close   func() error
+	handler   http.Handler
+	notify    func(ctx context.Context, session, method string, params map[string]any) error // nil if it cannot
+	broadcast func(method string, params map[string]any)                                     // nil if it cannot
+	close     func() error
 }
 
 // endpoints are what one process can serve. All but the last have sessions.
@@ -107,7 +108,8 @@ func serveOurs(store interface {
 	mcpsession.Broker
 	io.Closer
 }) (endpoint, error) {
-	h, err := mcphttp.New(newMCPServer(store), store, broker, mcphttp.Options{})
+	s := newMCPServer(store)
+	h, err := mcphttp.New(s, store, broker, mcphttp.Options{})
 	if err != nil {
 		return endpoint{}, errors.Join(err, broker.Close(), store.Close())
 	}
@@ -120,6 +122,7 @@ func serveOurs(store interface {
 			}
 			return h.Notify(ctx, id.Ref(), method, params)
 		},
+		broadcast: s.SendNotificationToAllClients,
 		close: func() error {
 			return errors.Join(h.Shutdown(context.Background()), broker.Close(), store.Close())
 		},
@@ -138,7 +141,8 @@ func serveMCPGo(context.Context) (endpoint, error) {
 		notify: func(_ context.Context, session, method string, params map[string]any) error {
 			return s.SendNotificationToSpecificClient(session, method, params)
 		},
-		close: store.Close,
+		broadcast: s.SendNotificationToAllClients,
+		close:     store.Close,
 	}, nil
 }
 
