@@ -58,7 +58,7 @@ func (s *clientSession) request(ctx context.Context, method mcp.MCPMethod, param
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
-	raw, err := s.h.ask(ctx, s.session.Ref, string(method), params, func(ctx context.Context, text []byte) error {
+	raw, err := s.h.ask(ctx, s.ref, string(method), params, func(ctx context.Context, text []byte) error {
 		s.send(ctx, text)
 		return nil
 	})

@@ -24,9 +24,10 @@ type clientSession struct {
 
 	principal string // who sends the request
 
-	id      string           // as handlers, and what they log, see it: it opens nothing
-	live    *mcpsession.Live // nil in the modern era
-	session mcpsession.Session
+	id     string           // as handlers, and what they log, see it: it opens nothing
+	live   *mcpsession.Live // nil in the modern era
+	ref    mcpsession.Ref
+	client mcpsession.Client
 
 	mu           sync.Mutex
 	outbox       *outbox
@@ -53,7 +54,7 @@ var (
 // newClientSession is the client of a legacy session, during one request.
 func newClientSession(ctx context.Context, h *Handler, live *mcpsession.Live, reply *reply, header http.Header) *clientSession {
 	session := live.Session()
-	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: live.ID().Ref().String(), live: live, session: session}
+	s := &clientSession{h: h, ctx: ctx, reply: reply, http: header, id: session.Ref.String(), live: live, ref: session.Ref, client: session.Client}
 	s.principal = session.Owner
 	s.info.Name, s.info.Version = session.Client.Name, session.Client.Version
 	return s
@@ -62,7 +63,7 @@ func newClientSession(ctx context.Context, h *Handler, live *mcpsession.Live, re
 func (s *clientSession) Initialize()             {}
 func (s *clientSession) Initialized() bool       { return true }
 func (s *clientSession) SessionID() string       { return s.id }
-func (s *clientSession) ProtocolVersion() string { return s.session.Client.ProtocolVersion }
+func (s *clientSession) ProtocolVersion() string { return s.client.ProtocolVersion }
 
 // NotificationChannel is asked for at each send, and by most requests never. Once
 // the request is answered, its messages have nowhere to go: nil tells MCPServer,
@@ -91,7 +92,7 @@ func (s *clientSession) send(ctx context.Context, text []byte) {
 	if s.reply != nil && s.reply.message(text) || s.live == nil {
 		return
 	}
-	if err := s.h.mail(ctx, s.session.Ref, text); err != nil {
+	if err := s.h.mail(ctx, s.ref, text); err != nil {
 		s.h.logger.Error("message to a client lost", "session", s.live, "error", err)
 	}
 }
@@ -151,7 +152,7 @@ func (s *clientSession) GetClientCapabilities() mcp.ClientCapabilities {
 	defer s.mu.Unlock()
 	if s.capabilities == nil {
 		s.capabilities = new(mcp.ClientCapabilities)
-		if text := s.session.Client.Capabilities; text != "" {
+		if text := s.client.Capabilities; text != "" {
 			// What initialize accepted was decoded the same way.
 			_ = json.Unmarshal([]byte(text), s.capabilities)
 		}

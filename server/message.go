@@ -127,26 +127,6 @@ func encode(m any) []byte {
 	return text
 }
 
-// encodeResult is the JSON text of a response to the request with this id. It is
-// put together by hand, since encoding/json checks and compacts once more what a
-// MarshalJSON returned, which mcp-go's results all have.
-func encodeResult(id json.RawMessage, result any) ([]byte, error) {
-	var text []byte
-	var err error
-	if m, ok := result.(json.Marshaler); ok {
-		text, err = m.MarshalJSON()
-	} else {
-		text, err = json.Marshal(result)
-	}
-	if err != nil {
-		return nil, err
-	}
-	all := make([]byte, 0, len(`{"jsonrpc":"2.0","id":,"result":}`)+len(id)+len(text))
-	all = append(append(all, `{"jsonrpc":"2.0","id":`...), id...)
-	all = append(append(all, `,"result":`...), text...)
-	return append(all, '}'), nil
-}
-
 // errorFor is a JSON-RPC error that answers the request with this id.
 func errorFor(id json.RawMessage, code int, text string) []byte {
 	return encode(mcp.NewJSONRPCError(requestID(id), code, text, nil))

@@ -102,18 +102,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		writeError(w, http.StatusUnsupportedMediaType, "the Content-Type header must be application/json")
 		return nil, false
 	}
-	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
+	if !acceptsBoth(r) {
 		writeError(w, http.StatusNotAcceptable, "the Accept header must allow application/json and text/event-stream")
 		return nil, false
 	}
-	limited := http.MaxBytesReader(w, r.Body, maxBody)
 	var body []byte
 	var err error
 	if n := r.ContentLength; n > 0 && n <= 64<<10 { // not for what a client only announces
 		body = make([]byte, n)
-		_, err = io.ReadFull(limited, body)
+		_, err = io.ReadFull(r.Body, body)
 	} else {
-		body, err = io.ReadAll(limited)
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}
 	if err == nil {
 		return body, true
@@ -133,6 +132,13 @@ func isJSON(contentType string) bool {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && media == "application/json"
+}
+
+func acceptsBoth(r *http.Request) bool {
+	if r.Header.Get("Accept") == "application/json, text/event-stream" { // as nearly all write it
+		return true
+	}
+	return accepts(r, "application/json") && accepts(r, "text/event-stream")
 }
 
 // accepts reports whether the Accept header allows a media type. Clients that

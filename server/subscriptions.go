@@ -82,5 +82,5 @@ func (s *clientSession) changeTools(ctx context.Context, change func([]string) [
 	if err != nil {
 		return err
 	}
-	return s.h.Notify(ctx, s.session.Ref, mcp.MethodNotificationToolsListChanged, nil)
+	return s.h.Notify(ctx, s.ref, mcp.MethodNotificationToolsListChanged, nil)
 }
