@@ -13,7 +13,31 @@ import (
 // clients that each have a session and a keep-alive connection, against the
 // transports of mcp-go and of the official go-sdk, and against a handler that
 // only decodes and encodes.
-func transportCalls(ctx context.Context, b *bench) (err error) {
+func transportCalls(ctx context.Context, b *bench) error {
+	what := "tools/call over HTTP, " + count(b.sizes.clients, "client")
+	return b.callContest(ctx, b.startCallers, []string{onMemory, onRedis, theirs, goSDK, bareEcho},
+		comparison{what, onMemory, theirs, ofRate, ratioAtLeast(1.2)},
+		comparison{what, onRedis, theirs, ofRate, ratioAtLeast(0.85)},
+		comparison{what, onMemory, goSDK, ofRate, aim{}},
+		comparison{what, onMemory, bareEcho, ofRate, aim{}},
+		comparison{what, theirs, bareEcho, ofRate, aim{}},
+	)
+}
+
+// transportModern measures tools/call of 2026-07-28 of a tool that opens the
+// session of a handle and answers its argument. mcp-go's transport serves the
+// same MCPServer; with the go-sdk, the tool opens the session by itself.
+func transportModern(ctx context.Context, b *bench) error {
+	what := "tools/call of 2026-07-28 with a handle, " + count(b.sizes.clients, "client")
+	return b.callContest(ctx, b.startModernCallers, []string{onMemory, onRedis, theirs, stateless},
+		comparison{what, onMemory, theirs, ofRate, ratioAtLeast(1.3)},
+		comparison{what, onRedis, theirs, ofRate, ratioAtLeast(0.9)},
+		comparison{what, onMemory, stateless, ofRate, aim{}},
+	)
+}
+
+// callContest compares the rates of calls to some endpoints.
+func (b *bench) callContest(ctx context.Context, start func(name string, redis *server) (*callers, error), names []string, comparisons ...comparison) (err error) {
 	redis, err := startServer(ctx)
 	if err != nil {
 		return err
@@ -21,9 +45,9 @@ func transportCalls(ctx context.Context, b *bench) (err error) {
 	stops := []func() error{redis.stop}
 	defer func() { err = errors.Join(err, stopAll(stops)) }()
 	// Short rounds, since rivals that take turns faster meet more alike machines.
-	c := contest{unit: perSecond, repeat: 4, enough: 5}
-	for _, name := range []string{onMemory, onRedis, theirs, goSDK, bareEcho} {
-		e, err := b.startCallers(name, redis)
+	c := contest{unit: perSecond, repeat: 4, enough: 5, comparisons: comparisons}
+	for _, name := range names {
+		e, err := start(name, redis)
 		if err != nil {
 			return err
 		}
@@ -31,44 +55,6 @@ func transportCalls(ctx context.Context, b *bench) (err error) {
 		c.rivals = append(c.rivals, rival{name, func(ctx context.Context) (figure, error) {
 			return e.calls(ctx, b.sizes.overSocket/4)
 		}})
-	}
-	what := "tools/call over HTTP, " + count(b.sizes.clients, "client")
-	c.comparisons = []comparison{
-		{what, onMemory, theirs, ofRate, ratioAtLeast(1.2)},
-		{what, onRedis, theirs, ofRate, ratioAtLeast(0.85)},
-		{what, onMemory, goSDK, ofRate, aim{}},
-		{what, onMemory, bareEcho, ofRate, aim{}},
-		{what, theirs, bareEcho, ofRate, aim{}},
-	}
-	return b.run(ctx, c)
-}
-
-// transportModern measures tools/call of 2026-07-28 of a tool that opens the
-// session of a handle and answers its argument. mcp-go's transport serves the
-// same MCPServer; with the go-sdk, the tool opens the session by itself.
-func transportModern(ctx context.Context, b *bench) (err error) {
-	redis, err := startServer(ctx)
-	if err != nil {
-		return err
-	}
-	stops := []func() error{redis.stop}
-	defer func() { err = errors.Join(err, stopAll(stops)) }()
-	c := contest{unit: perSecond, repeat: 4, enough: 5}
-	for _, name := range []string{onMemory, onRedis, theirs, stateless} {
-		e, err := b.startModernCallers(name, redis)
-		if err != nil {
-			return err
-		}
-		stops = append(stops, e.stop)
-		c.rivals = append(c.rivals, rival{name, func(ctx context.Context) (figure, error) {
-			return e.calls(ctx, b.sizes.overSocket/4)
-		}})
-	}
-	what := "tools/call of 2026-07-28 with a handle, " + count(b.sizes.clients, "client")
-	c.comparisons = []comparison{
-		{what, onMemory, theirs, ofRate, ratioAtLeast(1.3)},
-		{what, onRedis, theirs, ofRate, ratioAtLeast(0.9)},
-		{what, onMemory, stateless, ofRate, aim{}},
 	}
 	return b.run(ctx, c)
 }
