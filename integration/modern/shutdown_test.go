@@ -11,18 +11,22 @@ import (
 	"github.com/mcpsession/mcpsession/internal/mcptest"
 )
 
-func TestWhenAReplicaStopsItsSubscriptionsEndWithTheirResult(t *testing.T) {
+func TestWhenAReplicaStopsItsSubscriptionsEndWithTheirResultAndItsCallsAreDone(t *testing.T) {
 	fleet.RunOwn(t, nil, func(t *testing.T, f *fleet.Fleet) {
 		c := mcptest.NewModern(t)
 		lists := c.Subscribe(f.A, "1", everyChange)
 		watching := c.Subscribe(f.A, `"watching"`, listenTo("test://watched-resource"))
 		update(t, c, f.A, "test://watched-resource")
 		wantUpdate(t, watching, "test://watched-resource")
+		call, id := c.Start(f.A, "slow", `{"ms":2500}`)
 		if code := f.Replica(f.A).Stop(); code != 0 {
 			t.Errorf("the replica ends with exit code %d", code)
 		}
 		lists.WantResult()
 		watching.WantResult()
+		if final, _ := call.Final(id); final.Text(t) != "done "+f.Name(f.A) {
+			t.Errorf("a call that ran is answered %s", final.Raw)
+		}
 	})
 }
 
