@@ -37,7 +37,7 @@ var clients = []struct {
 	{"TypeScript v1", func(t *testing.T, url string) client { return startTypeScript(t, "v1", url) }, true},
 	{"TypeScript v2", func(t *testing.T, url string) client { return startTypeScript(t, "v2", url) }, true},
 	{"mcp-go", connectMCPGo, false},
-	{"go-sdk", connectGoSDK, true},
+	{"go-sdk", func(t *testing.T, url string) client { return connectGoSDK(t, url, version) }, true},
 }
 
 // updates counts by URI.

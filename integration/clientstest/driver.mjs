@@ -1,16 +1,17 @@
-// Drives a TypeScript MCP client, of the major version that the argument names: it
-// reads commands as lines of JSON, {"id", "do", ...}, and writes what they come to,
+// Drives a TypeScript MCP client, of the major version that the first argument
+// names; v2 of the third as its version negotiation. It reads commands as lines of JSON, {"id", "do", ...}, and writes what they come to,
 // {"id", "result"} or {"id", "error"}, and between them what the client tells of
-// itself, {"notification"} and {"trouble"}.
+// itself, {"notification"}, {"trouble"} and, when
+// listening ends, {"closed"}.
 import { createInterface } from 'node:readline';
 
-const [version, url] = process.argv.slice(2);
+const [version, url, mode = 'legacy'] = process.argv.slice(2);
 const print = line => process.stdout.write(JSON.stringify(line) + '\n');
 
 const info = { name: 'typescript-' + version, version: '1' };
 const capabilities = { elicitation: {}, sampling: {}, roots: {} };
 const answers = {
-	'elicitation/create': async () => ({ action: 'accept', content: { username: 'ann', email: 'ann@example.com' } }),
+	'elicitation/create': async () => ({ action: 'accept', content: { username: 'ann', email: 'ann@example.com', name: 'ann' } }),
 	'sampling/createMessage': async () => ({ role: 'assistant', model: 'none', content: { type: 'text', text: 'from ' + version } }),
 	'roots/list': async () => ({ roots: [{ uri: 'file:///a' }, { uri: 'file:///b' }] }),
 };
@@ -28,7 +29,8 @@ if (version === 'v1') {
 	call = (params, options) => client.callTool(params, undefined, options);
 } else {
 	const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
-	client = new Client(info, { capabilities }); // legacy is the default
+	const negotiation = mode === 'legacy' || mode === 'auto' ? mode : { pin: mode };
+	client = new Client(info, { capabilities, versionNegotiation: { mode: negotiation } });
 	transport = new StreamableHTTPClientTransport(new URL(url));
 	for (const method in answers) client.setRequestHandler(method, answers[method]);
 	call = (params, options) => client.callTool(params, options);
@@ -39,7 +41,7 @@ client.onerror = e => print({ trouble: String(e) });
 const commands = {
 	connect: async () => {
 		await client.connect(transport);
-		return { session: transport.sessionId, protocol: transport.protocolVersion };
+		return { session: transport.sessionId, protocol: client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion };
 	},
 	list: async () => (await client.listTools()).tools.map(tool => tool.name),
 	call: async ({ tool, args }) => {
@@ -48,6 +50,10 @@ const commands = {
 		return { text: result.content[0].text, progress };
 	},
 	subscribe: async ({ uri }) => void (await client.subscribeResource({ uri })),
+	listen: async ({ uri }) => {
+		const subscription = await client.listen({ resourceSubscriptions: [uri] });
+		subscription.closed.then(why => print({ closed: why }));
+	},
 	terminate: async () => void (await transport.terminateSession()),
 };
 

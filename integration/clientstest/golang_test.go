@@ -19,10 +19,14 @@ import (
 	gosdk "github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-const version = "2025-11-25"
+// Protocol versions: the latest with sessions, and the first without.
+const (
+	version = "2025-11-25"
+	modern  = "2026-07-28"
+)
 
 var (
-	user  = map[string]any{"username": "ann", "email": "ann@example.com"}
+	user  = map[string]any{"username": "ann", "email": "ann@example.com", "name": "ann"}
 	roots = []string{"file:///a", "file:///b"}
 )
 
@@ -163,7 +167,7 @@ type goSDK struct {
 	reports progress
 }
 
-func connectGoSDK(t *testing.T, url string) client {
+func connectGoSDK(t *testing.T, url, version string) client {
 	t.Helper()
 	g := &goSDK{}
 	c := gosdk.NewClient(&gosdk.Implementation{Name: "go-sdk", Version: "1"}, &gosdk.ClientOptions{
@@ -191,6 +195,7 @@ func connectGoSDK(t *testing.T, url string) client {
 }
 
 func (g *goSDK) session() string   { return g.s.ID() }
+func (g *goSDK) protocol() string  { return g.s.InitializeResult().ProtocolVersion }
 func (g *goSDK) updates() *updates { return &g.heard }
 
 func (g *goSDK) list(ctx context.Context) (names []string, err error) {
@@ -219,6 +224,11 @@ func (g *goSDK) call(ctx context.Context, tool string, args map[string]any) (str
 }
 
 func (g *goSDK) subscribe(ctx context.Context, uri string) error {
+	if g.protocol() >= modern { // it does not notice when its stream has ended
+		if err := g.s.Unsubscribe(ctx, &gosdk.UnsubscribeParams{URI: uri}); err != nil {
+			return err
+		}
+	}
 	return g.s.Subscribe(ctx, &gosdk.SubscribeParams{URI: uri})
 }
 

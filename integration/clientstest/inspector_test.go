@@ -17,14 +17,22 @@ import (
 
 // The Inspector's command line connects anew for each command.
 func TestTheInspectorUsesThreeReplicasAsOne(t *testing.T) {
-	t.Parallel()
+	for era, protocol := range map[string]string{"legacy": version, "modern": modern} {
+		t.Run(era, func(t *testing.T) {
+			t.Parallel()
+			inspectorUsesThreeReplicasAsOne(t, era, protocol)
+		})
+	}
+}
+
+func inspectorUsesThreeReplicasAsOne(t *testing.T, era, protocol string) {
 	f := startFleet(t)
 	for round := range 3 {
-		if out := inspect(t, f.endpoint(), "--method", "tools/list"); !strings.Contains(out, "whoami") {
+		if out := inspect(t, f.endpoint(), era, "--method", "tools/list"); !strings.Contains(out, "whoami") {
 			t.Errorf("tools/list answers %s", out)
 		}
-		for tool, want := range map[string]string{"whoami": "session", "test_tool_with_progress": "executed", "multi_notify": "multi done"} {
-			out := inspect(t, f.endpoint(), "--method", "tools/call", "--tool-name", tool)
+		for tool, want := range map[string]string{"whoami": `"pv":"` + protocol + `"`, "test_tool_with_progress": "executed", "multi_notify": "multi done"} {
+			out := inspect(t, f.endpoint(), era, "--method", "tools/call", "--tool-name", tool)
 			var answer struct {
 				Content []struct{ Text string }
 				IsError bool
@@ -37,13 +45,13 @@ func TestTheInspectorUsesThreeReplicasAsOne(t *testing.T) {
 			f.replicas[round].Kill()
 		}
 	}
-	if out := inspect(t, f.endpoint(), "--method", "resources/list"); !strings.Contains(out, watched) {
+	if out := inspect(t, f.endpoint(), era, "--method", "resources/list"); !strings.Contains(out, watched) {
 		t.Errorf("resources/list answers %s", out)
 	}
 }
 
 // inspect runs a command that must succeed, and returns what it prints.
-func inspect(t *testing.T, url string, args ...string) string {
+func inspect(t *testing.T, url, era string, args ...string) string {
 	t.Helper()
 	root, err := repo.Root()
 	if err != nil {
@@ -55,7 +63,7 @@ func inspect(t *testing.T, url string, args ...string) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, strings.TrimSpace(string(path)), append([]string{"--cli", url, "--protocol-era", "legacy"}, args...)...)
+	cmd := exec.CommandContext(ctx, strings.TrimSpace(string(path)), append([]string{"--cli", url, "--protocol-era", era}, args...)...)
 	cmd.Env = append(replica.Environ(), "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"))
 	var errs strings.Builder
 	cmd.Stderr = &errs

@@ -24,6 +24,8 @@ import (
 type typeScript struct {
 	t       *testing.T
 	id      string
+	version string // of the protocol
+	closed  chan string
 	heard   updates
 	stdin   io.Writer
 	mu      sync.Mutex
@@ -37,7 +39,9 @@ type reply struct {
 	Error  string
 }
 
-func startTypeScript(t *testing.T, version, url string) client {
+// startTypeScript starts a client of a major version, perhaps with a mode of
+// version negotiation.
+func startTypeScript(t *testing.T, version, url string, mode ...string) client {
 	t.Helper()
 	root, err := repo.Root()
 	if err != nil {
@@ -57,9 +61,9 @@ func startTypeScript(t *testing.T, version, url string) client {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, filepath.Join(modules, "node", "bin", "node"), filepath.Join(dir, "driver.mjs"), version, url)
+	cmd := exec.CommandContext(ctx, filepath.Join(modules, "node", "bin", "node"), append([]string{filepath.Join(dir, "driver.mjs"), version, url}, mode...)...)
 	cmd.Env = replica.Environ()
-	c := &typeScript{t: t, pending: make(map[int]chan reply)}
+	c := &typeScript{t: t, pending: make(map[int]chan reply), closed: make(chan string, 100)}
 	log := &strings.Builder{}
 	cmd.Stderr = log
 	stdin, err := cmd.StdinPipe()
@@ -96,8 +100,7 @@ func startTypeScript(t *testing.T, version, url string) client {
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	c.id = connected.Session
-	t.Logf("protocol version %s", connected.Protocol)
+	c.id, c.version = connected.Session, connected.Protocol
 	return c
 }
 
@@ -108,6 +111,7 @@ func (c *typeScript) read(stdout io.Reader) (told []string) {
 		var line struct {
 			reply
 			Trouble      string
+			Closed       string
 			Notification struct {
 				Method string
 				Params struct{ URI string }
@@ -124,6 +128,8 @@ func (c *typeScript) read(stdout io.Reader) (told []string) {
 			delete(c.pending, line.ID)
 			c.mu.Unlock()
 			answer <- line.reply
+		case line.Closed != "":
+			c.closed <- line.Closed
 		case line.Notification.Method == "notifications/resources/updated":
 			c.heard.add(line.Notification.Params.URI)
 		default:
@@ -188,8 +194,14 @@ func (c *typeScript) call(ctx context.Context, tool string, args map[string]any)
 	return result.Text, func() int { return result.Progress }, err
 }
 
+func (c *typeScript) protocol() string { return c.version }
+
 func (c *typeScript) subscribe(ctx context.Context, uri string) error {
-	_, err := c.do(ctx, "subscribe", map[string]any{"uri": uri})
+	command := "subscribe"
+	if c.version >= modern {
+		command = "listen"
+	}
+	_, err := c.do(ctx, command, map[string]any{"uri": uri})
 	return err
 }
 
