@@ -70,14 +70,16 @@ func (s *clientSession) ProtocolVersion() string { return s.client.ProtocolVersi
 // and MCPServer the handler, that they cannot be sent.
 func (s *clientSession) NotificationChannel() chan<- mcp.JSONRPCNotification {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.finished {
-		return nil
-	}
-	if s.outbox == nil {
+	if !s.finished && s.outbox == nil {
 		s.outbox = newOutbox(s.deliver)
 	}
-	return s.outbox.in
+	finished, o := s.finished, s.outbox
+	s.mu.Unlock()
+	if finished {
+		return nil
+	}
+	o.room()
+	return o.in
 }
 
 func (s *clientSession) deliver(n mcp.JSONRPCNotification) {

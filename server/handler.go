@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
 	"github.com/mcpsession/mcpsession"
 )
@@ -172,6 +173,9 @@ func (h *Handler) heard(news []broadcast, complete bool) {
 	if !complete {
 		for _, text := range h.everythingChanged(h.life) {
 			h.listeners.send(newBroadcast(mcpsession.Event{Data: text}))
+		}
+		for _, uri := range h.listeners.resources() {
+			h.listeners.send(newBroadcast(mcpsession.Event{Data: notification(mcp.MethodNotificationResourceUpdated, map[string]any{"uri": uri})}))
 		}
 	}
 	for _, b := range news {

@@ -37,6 +37,10 @@ func noteError(ctx context.Context, _ any, _ mcp.MCPMethod, request any, err err
 		s.errorCode = mcp.MISSING_REQUIRED_CLIENT_CAPABILITY
 		s.errorData = map[string]any{"requiredCapabilities": map[string]any{missing.Capability: struct{}{}}}
 	}
+	var unparsable *mcpserver.UnparsableMessageError
+	if errors.As(err, &unparsable) && mcpserver.IsModernRequest(ctx) { // answered as an invalid request
+		s.errorCode = mcp.INVALID_PARAMS
+	}
 	var coded interface{ RPCCode() int } // as [requeststate.ErrRefused] is
 	if errors.As(err, &coded) {
 		s.errorCode = coded.RPCCode()

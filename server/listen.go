@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 
@@ -77,6 +78,20 @@ func (l *listeners) send(b broadcast) {
 		}
 		s.hear(tagged)
 	}
+}
+
+// resources are those of which some stream wants to hear.
+func (l *listeners) resources() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make(map[string]bool)
+	for s := range l.open {
+		filter, _ := s.SubscriptionFilter()
+		for _, uri := range filter.ResourceSubscriptions {
+			all[uri] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 // hear has a stream deliver a message, unless it just ended.

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,6 +166,60 @@ func TestASubscriptionMissesNothingOfMuchThatComesAtOnce(t *testing.T) {
 			if got := m.Params.AdditionalFields["n"]; got != float64(i) {
 				t.Fatalf("message %d is %v", i, got)
 			}
+		}
+		handler.EndStreams()
+		<-l.done
+	})
+}
+
+// remote is a broker that cannot be read while it is out of reach.
+type remote struct {
+	mcpsession.Broker
+	away atomic.Bool
+}
+
+func (b *remote) Read(ctx context.Context, log mcpsession.Key, after mcpsession.Position) (mcpsession.Page, error) {
+	if b.away.Load() {
+		return mcpsession.Page{}, mcpsession.ErrUnavailable
+	}
+	return b.Broker.Read(ctx, log, after)
+}
+
+func TestAReplicaThatMissedMuchTellsSubscriptionsThatAllMayHaveChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &remote{Broker: newBroker(t)}
+		_, handler := newListenable(t, broker, mcpserver.WithToolCapabilities(true), mcpserver.WithResourceCapabilities(true, true))
+		defer handler.Shutdown(context.Background())
+		tell := func(uri string) {
+			event := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":%q}}`, uri)
+			if _, err := broker.Append(t.Context(), mcpsession.Key{Name: "fleet"}, event, mcpsession.Retention{Events: 10_000, For: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := listening(t.Context(), handler, "1", `{"toolsListChanged":true,"resourceSubscriptions":["test://a","test://b"]}`)
+		synctest.Wait()
+		tell("test://a")
+		synctest.Wait()
+		l.take()
+		broker.away.Store(true)
+		time.Sleep(5 * time.Second) // in which it is noticed
+		for range 10_001 {
+			tell("test://other")
+		}
+		broker.away.Store(false)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		told := make(map[string]int)
+		for _, m := range messages(t, l.take()) {
+			told[fmt.Sprint(m.Method, m.Params.AdditionalFields["uri"])]++
+		}
+		want := map[string]int{
+			mcp.MethodNotificationToolsListChanged + "<nil>":   1,
+			mcp.MethodNotificationResourceUpdated + "test://a": 1,
+			mcp.MethodNotificationResourceUpdated + "test://b": 1,
+		}
+		if !maps.Equal(told, want) {
+			t.Errorf("the stream is told %v, want %v", told, want)
 		}
 		handler.EndStreams()
 		<-l.done

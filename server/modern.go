@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -14,7 +15,12 @@ import (
 // the legacy era, but for records: a stream that breaks is not resumed, and its
 // call is cancelled.
 
-func isModernMessage(m *message) bool { return mcp.IsModernProtocol(metaVersion(m)) }
+// isModernMessage: legacy requests, and those of versions that nobody knows, do
+// not say a legacy version in _meta.
+func isModernMessage(m *message) bool {
+	version := metaVersion(m)
+	return version != "" && (mcp.IsModernProtocol(version) || !mcp.IsValidProtocolVersion(version))
+}
 
 // metaVersion is what a request's _meta says of its protocol version, as
 // MCPServer reads it. What is malformed says none.
@@ -50,6 +56,12 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 		writeJSON(w, http.StatusBadRequest, errorFor(m.ID, code, text))
 		return
 	}
+	if version := metaVersion(m); m.isRequest() && !mcp.IsValidProtocolVersion(version) {
+		refusal := mcp.UnsupportedProtocolVersionError{Version: version, Supported: mcp.ValidProtocolVersions}.JSONRPCError()
+		refusal.ID = requestID(m.ID)
+		writeJSON(w, http.StatusBadRequest, encode(refusal))
+		return
+	}
 	if !m.isRequest() {
 		// A client cancels by closing the response: its notification names a call
 		// that is not among those of this request.
@@ -76,6 +88,8 @@ func (h *Handler) checkModern(r *http.Request, m *message) (code int, text strin
 	switch {
 	case m.isResponse():
 		return mcp.INVALID_REQUEST, "protocol version " + mcp.ProtocolVersion20260728 + " has no requests from server to client, so nothing was asked that this could answer"
+	case m.Method == "":
+		return mcp.INVALID_REQUEST, "the message has neither a method nor a result nor an error"
 	case header == "":
 		return mcp.HEADER_MISMATCH, "the " + mcp.HeaderProtocolVersion + " header is missing"
 	case !m.isRequest():
@@ -84,6 +98,11 @@ func (h *Handler) checkModern(r *http.Request, m *message) (code int, text strin
 		return mcp.INVALID_PARAMS, "_meta does not say " + mcp.MetaKeyProtocolVersion
 	case header != meta:
 		return mcp.HEADER_MISMATCH, "the " + mcp.HeaderProtocolVersion + " header says " + header + ", and _meta " + meta
+	}
+	for _, name := range []string{mcp.HeaderMethod, mcp.HeaderName} {
+		if err := checkPlain(name, r.Header.Get(name)); err != nil {
+			return mcp.HEADER_MISMATCH, err.Error()
+		}
 	}
 	if err := mcp.ValidateStandardHeaders(r.Header.Get, meta, mcp.MCPMethod(m.Method), m.Params); err != nil {
 		return mcp.HEADER_MISMATCH, err.Error()
@@ -105,13 +124,33 @@ func (h *Handler) checkParamHeaders(header http.Header, m *message) error {
 	if tool == nil {
 		return nil
 	}
-	return mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
+	params := m.Params
+	if arguments, ok := member(params, "arguments"); ok && arguments == nil { // none is as good as empty
+		params = json.RawMessage(`{"arguments":{}}`)
+	}
+	var notPlain error
+	err := mcp.ValidateParamHeadersLookup(func(name string) (string, bool) {
 		values := header.Values(name)
 		if len(values) == 0 {
 			return "", false
 		}
+		if err := checkPlain(name, values[0]); err != nil {
+			notPlain = err
+		}
 		return values[0], true
-	}, &tool.Tool, m.Params)
+	}, &tool.Tool, params)
+	return errors.Join(notPlain, err)
+}
+
+// checkPlain: what is not plain ASCII travels in base64 (2026-07-28, basic/
+// transports/streamable-http, Value Encoding).
+func checkPlain(name, value string) error {
+	for _, c := range []byte(value) {
+		if c != '\t' && (c < ' ' || c > '~') {
+			return mcp.HeaderMismatchError{Header: name, Reason: "what is not plain ASCII has to be sent in base64"}
+		}
+	}
+	return nil
 }
 
 // refuseMethod answers a GET or DELETE, which the modern era does not have.

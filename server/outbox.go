@@ -6,8 +6,8 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// outboxBuffer is how many notifications a handler can send faster than they
-// are taken in. MCPServer drops what does not fit.
+// outboxBuffer is how many notifications fit until they are taken in. MCPServer
+// drops what does not fit, and so asks for the channel when there is room.
 const outboxBuffer = 1024
 
 // outbox takes in the notifications that MCPServer sends to one of its sessions,
@@ -16,6 +16,7 @@ const outboxBuffer = 1024
 type outbox struct {
 	in        chan mcp.JSONRPCNotification
 	out       chan mcp.JSONRPCNotification
+	turn      chan struct{} // of takeIn, to make room
 	stop      chan struct{}
 	delivered chan struct{} // closed when everything is
 }
@@ -24,6 +25,7 @@ func newOutbox(deliver func(mcp.JSONRPCNotification)) *outbox {
 	o := &outbox{
 		in:        make(chan mcp.JSONRPCNotification, outboxBuffer),
 		out:       make(chan mcp.JSONRPCNotification),
+		turn:      make(chan struct{}),
 		stop:      make(chan struct{}),
 		delivered: make(chan struct{}),
 	}
@@ -57,8 +59,23 @@ func (o *outbox) takeIn() {
 			queue = append(queue, n)
 		case out <- next:
 			queue = queue[1:]
+		case <-o.turn:
+			for len(o.in) > 0 {
+				queue = append(queue, <-o.in)
+			}
 		case <-stop:
 			stop = nil
+		}
+	}
+}
+
+// room waits until much more fits.
+func (o *outbox) room() {
+	for len(o.in) > outboxBuffer/2 {
+		select {
+		case o.turn <- struct{}{}:
+		case <-o.delivered:
+			return
 		}
 	}
 }

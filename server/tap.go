@@ -17,10 +17,14 @@ type tap struct {
 
 var _ mcpserver.ClientSession = (*tap)(nil)
 
-func (t *tap) Initialize()                                         {}
-func (t *tap) Initialized() bool                                   { return true }
-func (t *tap) SessionID() string                                   { return t.id }
-func (t *tap) NotificationChannel() chan<- mcp.JSONRPCNotification { return t.outbox.in }
+func (t *tap) Initialize()       {}
+func (t *tap) Initialized() bool { return true }
+func (t *tap) SessionID() string { return t.id }
+
+func (t *tap) NotificationChannel() chan<- mcp.JSONRPCNotification {
+	t.outbox.room()
+	return t.outbox.in
+}
 
 // openTap begins to forward what the application sends to all clients.
 func (h *Handler) openTap() error {

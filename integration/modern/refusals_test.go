@@ -58,9 +58,13 @@ var spoilt = []struct {
 	{"another argument in base64", "tools/call", regional(`{"region":"eu"}`), with("Mcp-Param-Region", inBase64("us")), http.StatusBadRequest, headerMismatch},
 	{"an argument in broken base64", "tools/call", regional(`{"region":"eu"}`), with("Mcp-Param-Region", "=?base64?%%%?="), http.StatusBadRequest, headerMismatch},
 	{"an argument in the headers alone", "tools/call", regional(`{}`), with("Mcp-Param-Region", "eu"), http.StatusBadRequest, headerMismatch},
+	{"an argument in the headers of a call without any", "tools/call", `{"name":"test_header_parameter"}`, with("Mcp-Param-Region", "eu"), http.StatusBadRequest, headerMismatch},
+	{"an argument that is not plain", "tools/call", regional(`{"region":"Zürich"}`), with("Mcp-Param-Region", "Zürich"), http.StatusBadRequest, headerMismatch},
+	{"a prompt that is not plain", "prompts/get", `{"name":"Zürich"}`, with("Mcp-Name", "Zürich"), http.StatusBadRequest, headerMismatch},
 	{"an argument in the headers that is null", "tools/call", regional(`{"region":null}`), with("Mcp-Param-Region", "eu"), http.StatusBadRequest, headerMismatch},
 
 	{"a version of the future", "tools/list", "", version("2099-01-01"), http.StatusBadRequest, unsupportedVersion},
+	{"a version of the past", "tools/list", "", version("1900-01-01"), http.StatusBadRequest, unsupportedVersion},
 	{"a version that is none", "tools/list", "", version("x"), http.StatusBadRequest, unsupportedVersion},
 
 	{"no _meta", "tools/list", "", func(r *mcptest.ModernRequest) { delete(r.Params, "_meta") }, http.StatusBadRequest, invalidParams},
@@ -68,6 +72,8 @@ var spoilt = []struct {
 	{"a version that is a number", "tools/list", "", meta(mcptest.MetaVersion, 20260728), http.StatusBadRequest, invalidParams},
 	{"no capabilities", "tools/list", "", meta(mcptest.MetaCapabilities, nil), http.StatusBadRequest, invalidParams},
 	{"capabilities that are no object", "tools/list", "", meta(mcptest.MetaCapabilities, "all"), http.StatusBadRequest, invalidParams},
+	{"a filter that is no object", "subscriptions/listen", `{"notifications":7}`, nil, http.StatusBadRequest, invalidParams},
+	{"a cursor that is no text", "tools/list", `{"cursor":7}`, nil, http.StatusBadRequest, invalidParams},
 	{"an unknown tool", "tools/call", `{"name":"nobody_has_it"}`, nil, http.StatusBadRequest, invalidParams},
 	{"an unknown prompt", "prompts/get", `{"name":"nobody_has_it"}`, nil, http.StatusBadRequest, invalidParams},
 	{"an unknown resource", "resources/read", `{"uri":"test://nobody-has-it"}`, nil, http.StatusBadRequest, invalidParams},
@@ -160,6 +166,8 @@ func TestWhatIsNoRequestIsRefused(t *testing.T) {
 		}{
 			{"what is no JSON", request[1:], parseError},
 			{"a batch", "[" + request + "]", invalidRequest},
+			{"no message", `{}`, invalidRequest},
+			{"an id alone", `{"jsonrpc":"2.0","id":1}`, invalidRequest},
 			{"a response", `{"jsonrpc":"2.0","id":1,"result":{}}`, invalidRequest},
 			{"JSON-RPC 1.0", strings.Replace(request, `"2.0"`, `"1.0"`, 1), invalidRequest},
 		} {

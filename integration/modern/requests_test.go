@@ -192,7 +192,7 @@ func TestProgressAndLogMessagesComeCompleteAndInOrderBeforeTheResult(t *testing.
 		c.LogLevel = "info"
 		uri := newResource()
 		listening := c.Subscribe(f.B, `"apart"`, listenTo(uri))
-		for _, size := range []struct{ n, gap int }{{1, 0}, {5, 20}, {500, 0}} {
+		for _, size := range []struct{ n, gap int }{{1, 0}, {5, 20}, {2000, 0}} {
 			for _, url := range f.URLs() {
 				a, id := c.Start(url, "multi_notify", fmt.Sprintf(`{"n":%d,"gapms":%d,"log":true}`, size.n, size.gap))
 				final, before := a.Final(id)
