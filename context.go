@@ -44,6 +44,24 @@ func FromContext(ctx context.Context) (*Live, bool) {
 	return l, ok
 }
 
+type decoratorKey struct{}
+
+// WithDecorator returns a context for a call that is to reach any store through
+// what decorate makes of it. It is for transports that have to hear of what
+// happens to sessions: that one ended, so that its streams end too.
+func WithDecorator(ctx context.Context, decorate func(SessionStore) SessionStore) context.Context {
+	return context.WithValue(ctx, decoratorKey{}, decorate)
+}
+
+// Decorated returns the store as the call being served is to reach it. It is for
+// code that opens sessions by itself.
+func Decorated(ctx context.Context, store SessionStore) SessionStore {
+	if decorate, ok := ctx.Value(decoratorKey{}).(func(SessionStore) SessionStore); ok {
+		return decorate(store)
+	}
+	return store
+}
+
 type principalKey struct{}
 
 // WithPrincipal returns a context for a call that principal makes. It is for

@@ -56,8 +56,9 @@ func New(store mcpsession.SessionStore, o Options) *Sessions {
 	return &Sessions{store, o}
 }
 
-// Tool makes tool work on a session: it takes one more argument, [Argument], and
-// handler runs with that session in its context. It is for [mcpserver.MCPServer.AddTool]:
+// Tool makes tool work on a session: it takes the argument [Argument], in place of
+// one that it may have, and handler runs with that session in its context. It is
+// for AddTool:
 //
 //	srv.AddTool(sessions.Tool(tool, handler))
 //
@@ -101,7 +102,7 @@ func (s *Sessions) Open(ctx context.Context, handle string) (*mcpsession.Live, e
 	if session.Owner != mcpsession.Principal(ctx) {
 		return nil, fmt.Errorf("session %s belongs to somebody else: %w", id, mcpsession.ErrNotFound)
 	}
-	return mcpsession.NewLive(s.store, id, session), nil
+	return mcpsession.NewLive(mcpsession.Decorated(ctx, s.store), id, session), nil
 }
 
 // Begin begins a session that is reached by a handle, [mcpsession.Live.ID]'s
@@ -118,27 +119,27 @@ func (s *Sessions) Begin(ctx context.Context, session mcpsession.Session) (*mcps
 	if err != nil {
 		return nil, err
 	}
-	return mcpsession.NewLive(s.store, id, session), nil
+	return mcpsession.NewLive(mcpsession.Decorated(ctx, s.store), id, session), nil
 }
 
 // caller is what the client said of itself, in the handshake or in this request.
 func caller(ctx context.Context) mcpsession.Client {
-	if live, ok := mcpsession.FromContext(ctx); ok {
-		return live.Session().Client
-	}
-	var client mcpsession.Client
 	if info := mcpserver.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
-		client.ProtocolVersion = info.ProtocolVersion
+		client := mcpsession.Client{ProtocolVersion: info.ProtocolVersion}
 		if info.ClientInfo != nil {
 			client.Name, client.Version = info.ClientInfo.Name, info.ClientInfo.Version
 		}
+		return client
 	}
-	return client
+	if live, ok := mcpsession.FromContext(ctx); ok {
+		return live.Session().Client
+	}
+	return mcpsession.Client{}
 }
 
-// Failure is the result of the tool of this name whose session cannot be opened, begun or
-// changed: it tells a model what is wrong and what to call next. A handle that
-// opens nothing gets the same answer whatever the reason.
+// Failure is the result of the tool of this name, whose session cannot be opened,
+// begun or changed: it tells a model what is wrong and what to call next. A
+// handle that opens nothing gets the same answer whatever the reason.
 func (s *Sessions) Failure(tool string, err error) *mcp.CallToolResult {
 	switch {
 	case errors.Is(err, ErrMissing):

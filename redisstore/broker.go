@@ -51,6 +51,8 @@ var _ mcpsession.Broker = (*Broker)(nil)
 // server. Close it before the store.
 func NewBroker(ctx context.Context, store *Store) (*Broker, error) {
 	b := &Broker{
+		// Without batching: a caller who gives up may use the bytes that he passed
+		// for something else, while they wait.
 		client:  store.client.UniversalClient,
 		keys:    store.keys,
 		scripts: loadBrokerScripts(),

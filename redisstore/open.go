@@ -86,7 +86,7 @@ func New(ctx context.Context, client redis.UniversalClient, o Options) (*Store, 
 		return nil, fmt.Errorf("open Redis store: %w", err)
 	}
 	return &Store{
-		client:  newSharing(client),
+		client:  newBatching(client),
 		limits:  o.Limits,
 		keys:    keys{o.Prefix},
 		scripts: loadScripts(),

@@ -22,7 +22,7 @@ import (
 // Store is a [mcpsession.SessionStore] in Redis. Get is one round trip, Update
 // two and one more for each conflict; many callers at once share round trips.
 type Store struct {
-	client  *sharing
+	client  *batching
 	owned   bool // Close closes client
 	limits  mcpsession.Limits
 	keys    keys

@@ -25,8 +25,8 @@ func presented(request any) (string, error) {
 }
 
 // binding is a digest of who sends a request, and of what does not change when
-// it is sent again with the answers: method, name or URI, arguments. It does not
-// depend on how the arguments are spelled.
+// it is sent again with the answers: method, name or URI, arguments, in whatever
+// order and with whatever space between them.
 func binding(ctx context.Context, request any) ([]byte, error) {
 	var about []any
 	switch r := request.(type) {
@@ -37,7 +37,11 @@ func binding(ctx context.Context, request any) ([]byte, error) {
 		}
 		about = []any{mcp.MethodToolsCall, r.Params.Name, arguments}
 	case mcp.GetPromptRequest:
-		about = []any{mcp.MethodPromptsGet, r.Params.Name, r.Params.Arguments}
+		arguments := r.Params.Arguments
+		if arguments == nil {
+			arguments = map[string]string{} // as in toolArguments
+		}
+		about = []any{mcp.MethodPromptsGet, r.Params.Name, arguments}
 	case mcp.ReadResourceRequest:
 		about = []any{mcp.MethodResourcesRead, r.Params.URI}
 	default:

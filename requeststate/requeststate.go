@@ -79,7 +79,7 @@ func New(broker mcpsession.Broker, o Options) (*Sealer, error) {
 	if len(o.Keys) > 0 {
 		s.ring = newFixedRing(o.Keys)
 	} else {
-		s.ring = &sharedRing{broker: broker, expiry: o.Expiry}
+		s.ring = newSharedRing(broker, o.Expiry)
 	}
 	return s, nil
 }
@@ -94,9 +94,9 @@ type sealed struct {
 // A sealed state is, in base64url: the format, the key's name, a nonce and the
 // ciphertext.
 const (
-	format   = 1
-	nameLen  = 8
-	overhead = 1 + nameLen
+	format  = 1
+	nameLen = 8
+	headLen = 1 + nameLen
 )
 
 var encoding = base64.RawURLEncoding.Strict()
@@ -106,29 +106,35 @@ var encoding = base64.RawURLEncoding.Strict()
 // goes into the result that asks for input. Errors: [mcpsession.ErrUnavailable]
 // when the broker does not give the key.
 func (s *Sealer) Seal(ctx context.Context, request, state any) (string, error) {
-	about, err := binding(ctx, request)
+	token, err := s.seal(ctx, request, state)
 	if err != nil {
 		return "", fmt.Errorf("seal a requestState: %w", err)
 	}
-	text, err := json.Marshal(state)
+	return token, nil
+}
+
+func (s *Sealer) seal(ctx context.Context, request, state any) (string, error) {
+	about, err := binding(ctx, request)
 	if err != nil {
-		return "", fmt.Errorf("seal a requestState: %w", err)
+		return "", err
+	}
+	content := sealed{Expires: time.Now().Add(s.expiry).UnixMilli()}
+	rand.Read(content.ID[:])
+	if content.State, err = json.Marshal(state); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return "", err
 	}
 	key, err := s.ring.newest(ctx)
 	if err != nil {
-		return "", fmt.Errorf("seal a requestState: %w", err)
-	}
-	var id mcpsession.Ref
-	rand.Read(id[:])
-	text, err = json.Marshal(sealed{ID: id, Expires: time.Now().Add(s.expiry).UnixMilli(), State: text})
-	if err != nil {
-		return "", fmt.Errorf("seal a requestState: %w", err)
+		return "", err
 	}
 	head := append([]byte{format}, key.name[:]...)
 	nonce := make([]byte, key.aead.NonceSize())
 	rand.Read(nonce)
-	all := append(head, nonce...)
-	return encoding.EncodeToString(key.aead.Seal(all, nonce, text, additional(head, about))), nil
+	return encoding.EncodeToString(key.aead.Seal(append(head, nonce...), nonce, text, additional(head, about))), nil
 }
 
 // Open reads the state that came back with request into state, a pointer. It is
@@ -136,74 +142,93 @@ func (s *Sealer) Seal(ctx context.Context, request, state any) (string, error) {
 // until it expires: use [Sealer.OpenOnce] where that matters. Errors:
 // [ErrRefused], [mcpsession.ErrUnavailable].
 func (s *Sealer) Open(ctx context.Context, request, state any) (bool, error) {
-	_, ok, err := s.open(ctx, request, state)
-	return ok, err
+	content, err := s.open(ctx, request)
+	if err == nil && content != nil {
+		err = content.into(state)
+	}
+	if err != nil {
+		return false, fmt.Errorf("open a requestState: %w", err)
+	}
+	return content != nil, nil
 }
 
 // OpenOnce is Open for what must not be done twice: of all that present the same
 // state, on whichever replicas, one succeeds, whatever becomes of it afterwards.
 func (s *Sealer) OpenOnce(ctx context.Context, request, state any) (bool, error) {
-	content, ok, err := s.open(ctx, request, state)
-	if err != nil || !ok {
-		return false, err
+	content, err := s.open(ctx, request)
+	if err == nil && content != nil {
+		if err = s.use(ctx, content); err == nil {
+			err = content.into(state)
+		}
 	}
-	mine := []byte(rand.Text())
-	used := mcpsession.Key{Ref: content.ID, Name: "request-state-used"}
-	// It is forgotten when the state has expired on every replica.
-	now, err := s.broker.Swap(ctx, used, nil, mine, 2*s.expiry)
 	if err != nil {
 		return false, fmt.Errorf("use a requestState: %w", err)
 	}
-	if string(now) != string(mine) {
-		return false, ErrRefused
-	}
-	return true, nil
+	return content != nil, nil
 }
 
-func (s *Sealer) open(ctx context.Context, request, state any) (content sealed, ok bool, err error) {
-	token, err := presented(request)
-	if err != nil {
-		return content, false, fmt.Errorf("open a requestState: %w", err)
+// use is ErrRefused for all but one.
+func (s *Sealer) use(ctx context.Context, content *sealed) error {
+	mine := []byte(rand.Text())
+	used := mcpsession.Key{Ref: content.ID, Name: "request-state-used"}
+	// It is forgotten when the state has expired on replicas whose clock is behind
+	// by an expiry, too.
+	keep := max(time.Until(time.UnixMilli(content.Expires)), 0) + s.expiry
+	now, err := s.broker.Swap(ctx, used, nil, mine, keep)
+	if err == nil && string(now) != string(mine) {
+		err = ErrRefused
 	}
-	if token == "" {
-		return content, false, nil
+	return err
+}
+
+// open returns nil if request has no state.
+func (s *Sealer) open(ctx context.Context, request any) (*sealed, error) {
+	token, err := presented(request)
+	if err != nil || token == "" {
+		return nil, err
 	}
 	about, err := binding(ctx, request)
 	if err != nil {
-		return content, false, fmt.Errorf("open a requestState: %w", err)
+		return nil, err
 	}
 	raw, err := encoding.DecodeString(token)
-	if err != nil || len(raw) < overhead || raw[0] != format {
-		return content, false, ErrRefused
+	if err != nil || len(raw) < headLen || raw[0] != format {
+		return nil, ErrRefused
 	}
-	key, ok, err := s.ring.named(ctx, name(raw[1:overhead]))
+	key, ok, err := s.ring.named(ctx, name(raw[1:headLen]))
 	if err != nil {
-		return content, false, fmt.Errorf("open a requestState: %w", err)
+		return nil, err
 	}
 	if !ok {
-		return content, false, ErrRefused
+		return nil, ErrRefused
 	}
+	var content sealed
 	text, ok := unseal(key.aead, raw, about)
 	if !ok || json.Unmarshal(text, &content) != nil || time.Now().UnixMilli() >= content.Expires {
-		return content, false, ErrRefused
+		return nil, ErrRefused
 	}
-	if err := json.Unmarshal(content.State, state); err != nil {
-		// Sealed by another release of this handler.
-		return content, false, fmt.Errorf("open a requestState as %T: %w: %w", state, ErrRefused, err)
-	}
-	return content, true, nil
+	return &content, nil
 }
 
-func unseal(aead cipher.AEAD, raw, about []byte) ([]byte, bool) {
-	head, rest := raw[:overhead], raw[overhead:]
+// into is ErrRefused for a state of another release of the handler.
+func (c *sealed) into(state any) error {
+	if err := json.Unmarshal(c.State, state); err != nil {
+		return fmt.Errorf("read it as %T: %w: %w", state, ErrRefused, err)
+	}
+	return nil
+}
+
+func unseal(aead cipher.AEAD, raw, about []byte) (text []byte, ok bool) {
+	head, rest := raw[:headLen], raw[headLen:]
 	if len(rest) < aead.NonceSize() {
 		return nil, false
 	}
-	nonce, text := rest[:aead.NonceSize()], rest[aead.NonceSize():]
-	text, err := aead.Open(nil, nonce, text, additional(head, about))
+	nonce, rest := rest[:aead.NonceSize()], rest[aead.NonceSize():]
+	text, err := aead.Open(nil, nonce, rest, additional(head, about))
 	return text, err == nil
 }
 
+// additional is what a state is bound to, beside what it holds.
 func additional(head, about []byte) []byte {
 	return append(append([]byte(nil), head...), about...)
 }

@@ -151,6 +151,10 @@ func TestPromptsAndResourcesHaveStatesToo(t *testing.T) {
 	prompt.Params.Name, prompt.Params.Arguments = "p", map[string]string{"a": "1"}
 	var resource mcp.ReadResourceRequest
 	resource.Params.URI = "test://a"
+	var bare, empty mcp.GetPromptRequest
+	empty.Params.Arguments = map[string]string{}
+	empty.Params.RequestState = seal(t, s, bare)
+	wantOpen(t, t.Context(), s, empty)
 	prompt.Params.RequestState = seal(t, s, prompt)
 	resource.Params.RequestState = seal(t, s, resource)
 	wantOpen(t, t.Context(), s, prompt)
@@ -237,8 +241,9 @@ func TestOfAllWhoUseAStateOnceOneSucceeds(t *testing.T) {
 		}
 		s := newSealer(t, broker, requeststate.Options{})
 		time.Sleep(requeststate.DefaultExpiry - time.Second) // as late as can be
-		if ok, err := s.OpenOnce(t.Context(), with(r, token), new(progress)); ok || !errors.Is(err, requeststate.ErrRefused) {
-			t.Errorf("a state used again later is %v, %v", ok, err)
+		var got progress
+		if ok, err := s.OpenOnce(t.Context(), with(r, token), &got); ok || !errors.Is(err, requeststate.ErrRefused) || got != (progress{}) {
+			t.Errorf("a state used again later is %v, %v, and %+v", ok, err, got)
 		}
 		if ok, err := s.OpenOnce(t.Context(), r, new(progress)); ok || err != nil {
 			t.Errorf("a first request has a state: %v, %v", ok, err)
@@ -264,6 +269,76 @@ func TestKeysRotateWithoutDowntime(t *testing.T) {
 		wantOpen(t, t.Context(), before, with(r, seal(t, after, r)))
 	}
 	wantRefused(t, t.Context(), steps[3], with(r, seal(t, steps[0], r)), "a state of a key that was removed")
+}
+
+// As while a release is rolled out that changes it.
+func TestSealersOfDifferentExpiriesDoNotHarmEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := newBroker(t)
+		r := call(t, "deploy", `{}`)
+		keys := []requeststate.Key{key(1)}
+		long, brief := requeststate.Options{Expiry: time.Hour, Keys: keys}, requeststate.Options{Expiry: time.Second, Keys: keys}
+		token := seal(t, newSealer(t, broker, long), r)
+		for i := range 5 { // used once, also where the expiry is another
+			ok, err := newSealer(t, broker, brief).OpenOnce(t.Context(), with(r, token), new(progress))
+			if ok != (i == 0) || i > 0 && !errors.Is(err, requeststate.ErrRefused) {
+				t.Errorf("use %d is %v, %v", i, ok, err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		long.Keys, brief.Keys = nil, nil // and with keys that the broker keeps
+		one, other := newSealer(t, broker, long), newSealer(t, broker, long)
+		token = seal(t, one, r)
+		seal(t, newSealer(t, broker, brief), r)
+		time.Sleep(59 * time.Minute)
+		wantOpen(t, t.Context(), other, with(r, token))
+		wantOpen(t, t.Context(), newSealer(t, broker, long), with(r, seal(t, one, r)))
+	})
+}
+
+// slow is a broker that takes its time.
+type slow struct{ mcpsession.Broker }
+
+func (b slow) Swap(ctx context.Context, cell mcpsession.Key, old, next []byte, ttl time.Duration) ([]byte, error) {
+	select {
+	case <-time.After(time.Minute):
+		return b.Broker.Swap(ctx, cell, old, next, ttl)
+	case <-ctx.Done():
+		return nil, fmt.Errorf("swap: %w: %w", mcpsession.ErrUnavailable, ctx.Err())
+	}
+}
+
+func TestNobodyWaitsForForgedStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSealer(t, slow{newBroker(t)}, requeststate.Options{})
+		r := call(t, "deploy", `{}`)
+		token := seal(t, s, r) // has the key now
+		forged := []byte(token)
+		forged[3] ^= 1 // in the name of the key
+		for range 10 {
+			go s.Open(t.Context(), with(r, string(forged)), new(progress))
+		}
+		synctest.Wait()
+		began := time.Now()
+		wantOpen(t, t.Context(), s, with(r, token))
+		if took := time.Since(began); took > 0 {
+			t.Errorf("opening a state whose key is known took %v", took)
+		}
+		time.Sleep(11 * time.Minute) // the key has to be renewed
+		for range 10 {
+			go s.Seal(t.Context(), r, 1)
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Seal(ctx, r, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("sealing with a deadline is %v", err)
+		}
+		if took := time.Since(began); took > 11*time.Minute+2*time.Second {
+			t.Errorf("it took %v", took-11*time.Minute)
+		}
+		time.Sleep(2 * time.Minute) // the others end
+	})
 }
 
 // lost is a broker out of reach.

@@ -69,13 +69,17 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 			text = errorFor(m.ID, mcp.INTERNAL_ERROR, "the request could not be handled")
 		}
 	}()
-	response := h.handle(h.mcp.WithContext(mcpsession.WithPrincipal(ctx, s.principal), s), s, m)
+	ctx = mcpsession.WithPrincipal(mcpsession.WithDecorator(ctx, h.announce), s.principal)
+	response := h.handle(h.mcp.WithContext(ctx, s), s, m)
 	if err := s.finish(); err != nil {
 		h.logger.Error("session store failed", "action", m.Method, "error", err)
 		return errorFor(m.ID, mcp.INTERNAL_ERROR, m.Method+" could not be done: "+err.Error())
 	}
 	switch response := response.(type) {
 	case mcp.JSONRPCResponse:
+		if listened, ok := response.Result.(mcp.SubscriptionsListenResult); ok {
+			listened.EnsureResultMeta().SetSubscriptionID(m.ID) // all its digits
+		}
 		text, err := encodeResult(m.ID, response.Result)
 		if err != nil { // the application put something into the result that is no JSON
 			h.logger.Error("an answer cannot be written", "method", m.Method, "error", err)
@@ -95,7 +99,8 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 	return nil // a notification has no answer
 }
 
-// handle has MCPServer handle a message.
+// handle has MCPServer handle a message. Where the application has replaced our
+// hooks, its own may see the head of a call before they see the call.
 func (h *Handler) handle(ctx context.Context, s *clientSession, m *message) mcp.JSONRPCMessage {
 	call, ok := h.takeApart(m)
 	if ok {
@@ -106,7 +111,21 @@ func (h *Handler) handle(ctx context.Context, s *clientSession, m *message) mcp.
 		// It was refused before the hooks ran, or the application replaced them.
 		s.call = nil
 	}
-	return h.mcp.HandleMessage(ctx, m.raw)
+	return h.mcp.HandleMessage(ctx, s.text(m))
+}
+
+// text is what MCPServer is given of a message: in the modern era nothing but
+// what was checked, since it reads a member that is there twice in another way.
+func (s *clientSession) text(m *message) json.RawMessage {
+	if s.live != nil || !m.isRequest() {
+		return m.raw
+	}
+	return encode(struct {
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Method  string          `json:"method"`
+		Params  json.RawMessage `json:"params,omitempty"`
+	}{m.Version, m.ID, m.Method, m.Params})
 }
 
 // cancelled takes in a client's notifications/cancelled: the call may run on any

@@ -22,7 +22,8 @@ type clientSession struct {
 	http  http.Header
 	call  *toolCall // nil unless the request is one that was taken apart
 
-	principal string // who sends the request
+	principal string          // who sends the request
+	requestID json.RawMessage // in the modern era
 
 	id     string           // as handlers, and what they log, see it: it opens nothing
 	live   *mcpsession.Live // nil in the modern era
@@ -84,7 +85,8 @@ func (s *clientSession) NotificationChannel() chan<- mcp.JSONRPCNotification {
 
 func (s *clientSession) deliver(n mcp.JSONRPCNotification) {
 	if n.Method == mcp.MethodNotificationSubscriptionsAcknowledged {
-		s.h.listeners.add(s, n) // what it hears is delivered after this
+		n.Params.Meta[mcp.MetaKeySubscriptionID] = s.requestID // all its digits
+		s.h.listeners.add(s, n)                                // what it hears is delivered after this
 	}
 	s.send(s.ctx, encode(n))
 }

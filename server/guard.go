@@ -49,8 +49,8 @@ func (g guard) check(r *http.Request) error {
 	return fmt.Errorf("origin %q is not one that this server answers", origin)
 }
 
-// share lets web pages of these origins read the answers (CORS).
-func share(next http.Handler, origins []string) http.Handler {
+// allowOrigins lets web pages of these origins read the answers (CORS).
+func allowOrigins(next http.Handler, origins []string) http.Handler {
 	if len(origins) == 0 { // which the library takes for all
 		return next
 	}

@@ -116,7 +116,7 @@ func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsess
 		streams:       streams{name: rand.Text()},
 	}
 	h.store = announcing{store, h}
-	h.shared = share(http.HandlerFunc(h.serve), o.AllowedOrigins)
+	h.shared = allowOrigins(http.HandlerFunc(h.serve), o.AllowedOrigins)
 	h.fleet.heard = h.heard
 	h.streaming, h.endStreams = context.WithCancel(context.Background())
 	h.life, h.endLife = context.WithCancel(context.Background())

@@ -19,7 +19,7 @@ func members(text []byte, take func(key, value []byte) bool) bool {
 		key := text[i+1 : end-1]
 		i = skipSpace(text, skipSpace(text, end)+1) // over the colon
 		end = valueEnd(text, i)
-		if bytes.IndexByte(key, '\\') >= 0 || !take(key, text[i:end]) {
+		if bytes.IndexByte(key, '\\') >= 0 || !take(key, text[i:end:end]) {
 			return false
 		}
 		i = skipSpace(text, end)

@@ -15,6 +15,10 @@ import (
 // the legacy era, but for records: a stream that breaks is not resumed, and its
 // call is cancelled.
 
+func isModern(r *http.Request) bool {
+	return mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
+}
+
 // isModernMessage: legacy requests, and those of versions that nobody knows, do
 // not say a legacy version in _meta.
 func isModernMessage(m *message) bool {
@@ -76,7 +80,7 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 	a := &reply{h: h, w: w, ctx: ctx, requests: []json.RawMessage{m.ID}, status: httpStatus}
 	a.begin()
 	// MCPServer finds running calls by session and request id.
-	s := &clientSession{h: h, ctx: ctx, reply: a, http: r.Header, principal: principal, id: "request " + rand.Text()}
+	s := &clientSession{h: h, ctx: ctx, reply: a, http: r.Header, principal: principal, id: "request " + rand.Text(), requestID: m.ID}
 	defer h.listeners.remove(s)
 	a.answer(h.dispatch(ctx, s, m))
 }
@@ -90,6 +94,8 @@ func (h *Handler) checkModern(r *http.Request, m *message) (code int, text strin
 		return mcp.INVALID_REQUEST, "protocol version " + mcp.ProtocolVersion20260728 + " has no requests from server to client, so nothing was asked that this could answer"
 	case m.Method == "":
 		return mcp.INVALID_REQUEST, "the message has neither a method nor a result nor an error"
+	case m.Version != mcp.JSONRPC_VERSION:
+		return mcp.INVALID_REQUEST, "the message is not of JSON-RPC " + mcp.JSONRPC_VERSION
 	case header == "":
 		return mcp.HEADER_MISMATCH, "the " + mcp.HeaderProtocolVersion + " header is missing"
 	case !m.isRequest():

@@ -52,6 +52,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, live *mcpsessi
 	for i := range messages {
 		m := &messages[i]
 		switch {
+		case batch && isModernMessage(m):
+			writeError(w, http.StatusBadRequest, "a batch has no messages of protocol version "+mcp.ProtocolVersion20260728)
+			return
 		case m.isRequest() && batch && m.Method == string(mcp.MethodInitialize):
 			writeError(w, http.StatusBadRequest, "initialize cannot be part of a batch")
 			return

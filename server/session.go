@@ -95,6 +95,14 @@ type announcing struct {
 	h *Handler
 }
 
+// announce is the [mcpsession.WithDecorator] of calls.
+func (h *Handler) announce(store mcpsession.SessionStore) mcpsession.SessionStore {
+	if a, ok := store.(announcing); ok && a.h == h {
+		return store
+	}
+	return announcing{store, h}
+}
+
 // Delete ends a session, of whose end nobody may hear while the broker is out of
 // reach: then its streams end when they next touch it.
 func (s announcing) Delete(ctx context.Context, id mcpsession.ID) error {
@@ -110,8 +118,4 @@ func (s announcing) Delete(ctx context.Context, id mcpsession.ID) error {
 		s.h.logger.Warn("the end of a session was not announced", "session", ref, "error", err)
 	}
 	return nil
-}
-
-func isModern(r *http.Request) bool {
-	return mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 
@@ -66,7 +67,7 @@ func (c *toolCall) take(key, value []byte) (ok bool) {
 		return ok
 	case "arguments":
 		ok = p.RawArguments == nil && json.Unmarshal(value, &p.Arguments) == nil
-		p.RawArguments = value
+		p.RawArguments = bytes.Clone(value) // which the handler may change
 		return ok
 	case "_meta":
 		ok = c.meta == nil && json.Unmarshal(value, &p.Meta) == nil
@@ -81,8 +82,12 @@ func (c *toolCall) take(key, value []byte) (ok bool) {
 }
 
 // fill puts the parameters into the request that MCPServer made, and what the
-// client says of itself where MCPServer has put what the head says.
+// client says of itself where MCPServer has put what the head says. A handler may
+// have MCPServer handle other calls, which have parameters of their own.
 func (c *toolCall) fill(ctx context.Context, s *clientSession, request *mcp.CallToolRequest) {
+	if c.taken {
+		return
+	}
 	if c.caller != nil {
 		info := mcpserver.RequestProtocolInfoFromContext(ctx)
 		if info == nil || !info.Modern {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
@@ -70,6 +72,21 @@ func TestACartIsFilledByClientsOfBothErasOnThreeReplicas(t *testing.T) {
 		if got, isError := call(step.version, (i+1)%3, step.tool, with(step.more)); got != step.want || isError {
 			t.Errorf("%s answers %q, want %q", step.tool, got, step.want)
 		}
+	}
+	twice, _ := call(modern, 0, "create_cart", `{}`)
+	call(modern, 1, "add_item", fmt.Sprintf(`{"session":%q,"item":"fig"}`, twice))
+	var bought atomic.Int32
+	var all sync.WaitGroup
+	for i := range 9 {
+		all.Go(func() {
+			if got, isError := call(modern, i%3, "checkout", fmt.Sprintf(`{"session":%q}`, twice)); got == "bought fig" && !isError {
+				bought.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := bought.Load(); n != 1 {
+		t.Errorf("a cart was bought %d times", n)
 	}
 	if got, isError := call(legacy, 0, "add_item", with(`,"item":"plum"`)); !isError || !strings.Contains(got, "create_cart") {
 		t.Errorf("a cart that was bought is answered %q", got)

@@ -71,9 +71,7 @@ func newCart(store mcpsession.SessionStore) *mcpserver.MCPServer {
 	srv.AddTool(carts.Tool(mcp.NewTool("add_item", mcp.WithDescription("Adds an item to a cart."), item),
 		func(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			cart, _ := mcpsession.FromContext(ctx)
-			// One key for each item: two calls at once, on two replicas, both count.
-			err := cart.Set(ctx, "item "+request.GetString("item", ""), true)
-			if err != nil {
+			if err := add(ctx, cart, request.GetString("item", "")); err != nil {
 				return carts.Failure("add_item", err), nil
 			}
 			return mcp.NewToolResultText(strings.Join(items(cart), ", ")), nil
@@ -82,6 +80,9 @@ func newCart(store mcpsession.SessionStore) *mcpserver.MCPServer {
 	srv.AddTool(carts.Tool(mcp.NewTool("checkout", mcp.WithDescription("Buys what is in a cart, which ends with that.")),
 		func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			cart, _ := mcpsession.FromContext(ctx)
+			if err := sell(ctx, cart); err != nil { // of several at once, one succeeds
+				return carts.Failure("checkout", err), nil
+			}
 			if err := cart.End(ctx); err != nil {
 				return carts.Failure("checkout", err), nil
 			}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mcpsession/mcpsession"
@@ -37,14 +39,21 @@ func (e *everything) shareSession(ctx context.Context, _ mcp.CallToolRequest) (*
 // count answers the session's public name, the count and which replica counted.
 func (e *everything) count(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	live, _ := mcpsession.FromContext(ctx)
+	n := 0
+	// Any number of calls at once all count: each adds to what it finds.
 	err := live.Update(ctx, func(s *mcpsession.Session) error {
-		s.ProjectID += "." // a count that any number of calls at once can add to
+		n, _ = strconv.Atoi(string(s.Values["n"])) // none is 0
+		n++
+		if s.Values == nil {
+			s.Values = make(map[string]json.RawMessage)
+		}
+		s.Values["n"] = json.RawMessage(strconv.Itoa(n))
 		return nil
 	})
 	if err != nil {
 		return e.sessions.Failure("count", err), nil
 	}
-	return text(fmt.Sprint(live, " ", len(live.Session().ProjectID), " ", e.replica))
+	return text(fmt.Sprint(live, " ", n, " ", e.replica))
 }
 
 func (e *everything) endSession(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -210,5 +211,83 @@ func TestADeadlineEndsTheWaitForOthers(t *testing.T) {
 	})
 	m.Server().SetPreHook(nil)
 	close(frozen)
+	wantOwn(t, store, ids)
+}
+
+func TestACommandOfACallerWhoGaveUpIsNotSent(t *testing.T) {
+	m := miniredis.RunT(t)
+	store, err := redisstore.Open(t.Context(), "redis://"+m.Addr(), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids := someSessions(t, store, 20)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	thaw := make(chan struct{})
+	held := make(chan struct{})
+	var once sync.Once
+	m.Server().SetPreHook(func(*server.Peer, string, ...string) bool {
+		once.Do(func() { close(held) })
+		<-thaw
+		return false
+	})
+	var first sync.WaitGroup
+	first.Go(func() { _, _ = store.Get(t.Context(), ids[0]) }) // is under way
+	<-held
+	waiting, giveUp := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i, id := range ids {
+		ctx := ended
+		if i%2 == 0 {
+			ctx = waiting
+		}
+		all.Go(func() {
+			if err := store.Delete(ctx, id); !errors.Is(err, context.Canceled) {
+				t.Errorf("a Delete that is cancelled is %v", err)
+			}
+		})
+	}
+	giveUp()
+	all.Wait()
+	m.Server().SetPreHook(nil)
+	close(thaw)
+	first.Wait()
+	// What had left before its caller gave up may have been done; the others not.
+	for i := 1; i < len(ids); i += 2 {
+		if _, err := store.Get(t.Context(), ids[i]); err != nil {
+			t.Errorf("a session whose Delete was cancelled before it began is %v", err)
+		}
+	}
+}
+
+func TestAFrozenServerHoldsFewGoroutines(t *testing.T) {
+	m := miniredis.RunT(t)
+	store, err := redisstore.Open(t.Context(), "redis://"+m.Addr(), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ids := someSessions(t, store, 2000)
+	thaw := make(chan struct{})
+	m.Server().SetPreHook(func(*server.Peer, string, ...string) bool {
+		<-thaw
+		return false
+	})
+	before := runtime.NumGoroutine()
+	atOnce(len(ids), func(i int) {
+		time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := store.Get(ctx, ids[i]); !errors.Is(err, mcpsession.ErrUnavailable) {
+			t.Errorf("a Get of a frozen server is %v", err)
+		}
+	})
+	// A round trip has up to three goroutines here, with the server's.
+	if now := runtime.NumGoroutine(); now > before+300 {
+		t.Errorf("%d goroutines are left, of %d before", now, before)
+	}
+	m.Server().SetPreHook(nil)
+	close(thaw)
 	wantOwn(t, store, ids)
 }
