@@ -29,7 +29,7 @@ type Config struct {
 	RedisCertFile       string        `env:"REDIS_CERT_FILE" what:"PEM file with the client certificate for rediss://" takes:"the path of a PEM file, together with REDIS_KEY_FILE"`
 	RedisKeyFile        string        `env:"REDIS_KEY_FILE" what:"PEM file with the client certificate's key" takes:"the path of a PEM file, together with REDIS_CERT_FILE"`
 	RedisConnectTimeout time.Duration `env:"REDIS_CONNECT_TIMEOUT" envDefault:"30s" what:"how long to wait at start until Redis answers" takes:"a duration above zero, such as 30s"`
-	RedisPoolSize       int           `env:"REDIS_POOL_SIZE" envDefault:"256" what:"connections to Redis at most; they are made when needed" takes:"a whole number above zero"`
+	RedisPoolSize       int           `env:"REDIS_POOL_SIZE" envDefault:"256" what:"connections to Redis at most, beside ten for commands that go together; they are made when needed" takes:"a whole number above zero"`
 
 	ListenAddr string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8080" what:"address to listen on; port 0 picks a free one and logs it" takes:"host:port"`
 	MCPPath    string `env:"MCP_PATH" envDefault:"/mcp" what:"path of the MCP endpoint" takes:"an absolute path of letters, digits and any of . _ ~ - /, other than /healthz and /readyz"`

@@ -36,8 +36,8 @@ type Options struct {
 	// an error with a redis:// URL, and ignored by [New].
 	TLS *tls.Config
 
-	// PoolSize bounds the connections that [Open]'s client keeps. Connections
-	// are made when needed. Default 256: with a distant server, each waits for
+	// PoolSize bounds the connections that [Open]'s client keeps, beside ten for
+	// commands that go together. Connections are made when needed. Default 256: with a distant server, each waits for
 	// one reply at a time. Ignored by [New].
 	PoolSize int
 }

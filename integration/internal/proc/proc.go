@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpsession/mcpsession/integration/internal/poll"
 )
 
 // StopTimeout bounds how long Stop waits for a process to end by itself.
@@ -132,9 +134,33 @@ func (p *Process) Stop() int {
 }
 
 // Pause freezes the process (SIGSTOP): connections stay open, nothing answers.
+// When it returns, no thread of it runs any more, where /proc tells.
 func (p *Process) Pause() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
+	if err := poll.Until(StopTimeout, func() error { return allStopped(p.cmd.Process.Pid) }); err != nil {
+		p.t.Errorf("pause %s: %v", p.name, err)
+	}
+}
+
+// allStopped returns an error that names a thread which may still run.
+func allStopped(pid int) error {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil {
+		return err
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended
+		}
+		// PID (NAME) STATE ..., where the name can be anything.
+		_, after, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')'):]), " ")
+		if !strings.HasPrefix(after, "T") && !strings.HasPrefix(after, "Z") {
+			return fmt.Errorf("the thread of %s is in state %.1s", path, after)
+		}
+	}
+	return nil
 }
 
 // Resume lets a paused process go on (SIGCONT).
