@@ -70,7 +70,9 @@ func (h *Handler) dispatch(ctx context.Context, s *clientSession, m *message) (t
 		}
 	}()
 	ctx = mcpsession.WithPrincipal(mcpsession.WithDecorator(ctx, h.announce), s.principal)
+	before := h.tap.sent.Load()
 	response := h.handle(h.mcp.WithContext(ctx, s), s, m)
+	h.published(ctx, before)
 	if err := s.finish(); err != nil {
 		h.logger.Error("session store failed", "action", m.Method, "error", err)
 		return errorFor(m.ID, mcp.INTERNAL_ERROR, m.Method+" could not be done: "+err.Error())

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	mcpserver "github.com/mark3labs/mcp-go/server"
@@ -13,6 +14,7 @@ import (
 type tap struct {
 	id     string
 	outbox *outbox
+	sent   atomic.Int64 // how often something was, or was about to be
 }
 
 var _ mcpserver.ClientSession = (*tap)(nil)
@@ -22,6 +24,7 @@ func (t *tap) Initialized() bool { return true }
 func (t *tap) SessionID() string { return t.id }
 
 func (t *tap) NotificationChannel() chan<- mcp.JSONRPCNotification {
+	t.sent.Add(1)
 	t.outbox.room()
 	return t.outbox.in
 }
@@ -35,6 +38,19 @@ func (h *Handler) openTap() error {
 		return fmt.Errorf("server.New: listen to what is sent to all clients: %w", err)
 	}
 	return nil
+}
+
+// published waits until what a call sent to all clients, which began when sent
+// was before, is in the fleet log: so it comes before whatever a client that has
+// the call's answer does next, on any replica. It waits for a moment only, for
+// during an outage the message is late.
+func (h *Handler) published(ctx context.Context, before int64) {
+	if h.tap.sent.Load() == before {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = h.tap.outbox.flush(ctx)
 }
 
 // broadcast publishes a notification, however long the broker is out of reach.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,12 +239,12 @@ func TestARollingRestartLosesNothing(t *testing.T) {
 	})
 
 	restarting, restarted := context.WithCancel(ctx)
-	sent := 0
+	var sent atomic.Int64
 	running.Go(func() { // notifications, all the time
 		for restarting.Err() == nil {
-			id := fmt.Sprint(1_000_000 + sent)
-			sent++
-			sender.call(ctx, mcptest.CallText(id, "broadcast", fmt.Sprintf(`{"n":%d}`, sent)), id)
+			n := sent.Add(1)
+			id := fmt.Sprint(1_000_000 + n)
+			sender.call(ctx, mcptest.CallText(id, "broadcast", fmt.Sprintf(`{"n":%d}`, n)), id)
 			time.Sleep(20 * time.Millisecond) // the rate, not a wait
 		}
 	})
@@ -274,19 +275,19 @@ func TestARollingRestartLosesNothing(t *testing.T) {
 	eventually(t, func() error {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(got) < sent {
-			return fmt.Errorf("%d of %d broadcasts have arrived", len(got), sent)
+		if n := sent.Load(); int64(len(got)) < n {
+			return fmt.Errorf("%d of %d broadcasts have arrived", len(got), n)
 		}
 		return nil
 	})
 	endListening()
 	running.Wait()
 	var want []string
-	for n := range sent {
+	for n := range sent.Load() {
 		want = append(want, fmt.Sprint(n+1))
 	}
 	if broadcasts, _ := byKind(t, got); !slices.Equal(broadcasts, want) {
-		t.Errorf("of %d broadcasts arrive %v", sent, broadcasts)
+		t.Errorf("of %d broadcasts arrive %v", sent.Load(), broadcasts)
 	}
-	t.Logf("%d broadcasts", sent)
+	t.Logf("%d broadcasts", sent.Load())
 }
