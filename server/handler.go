@@ -91,7 +91,8 @@ var _ http.Handler = (*Handler)(nil)
 // sessions of store; what concerns more than one replica goes through broker.
 // Handlers find the session of their call with [mcpsession.FromContext]. An error
 // of theirs that has a method RPCCode() int, somewhere in its chain, is answered
-// with that JSON-RPC code. Shut it down before the broker is closed. mcp can have only one Handler at a time.
+// with that JSON-RPC code. Shut it down before the broker is closed. mcp can have
+// only one Handler at a time.
 func New(mcp *mcpserver.MCPServer, store mcpsession.SessionStore, broker mcpsession.Broker, o Options) (*Handler, error) {
 	if mcp == nil || store == nil || broker == nil {
 		return nil, errors.New("server.New: an MCP server, a session store and a broker are needed")

@@ -60,7 +60,7 @@ func (h *Handler) modern(w http.ResponseWriter, r *http.Request, m *message) {
 		writeJSON(w, http.StatusBadRequest, errorFor(m.ID, code, text))
 		return
 	}
-	if version := metaVersion(m); m.isRequest() && !mcp.IsValidProtocolVersion(version) {
+	if version := r.Header.Get(mcp.HeaderProtocolVersion); m.isRequest() && !mcp.IsValidProtocolVersion(version) {
 		refusal := mcp.UnsupportedProtocolVersionError{Version: version, Supported: mcp.ValidProtocolVersions}.JSONRPCError()
 		refusal.ID = requestID(m.ID)
 		writeJSON(w, http.StatusBadRequest, encode(refusal))

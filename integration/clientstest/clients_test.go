@@ -165,18 +165,7 @@ func TestClientsOfOthersUseThreeReplicasAsOne(t *testing.T) {
 						t.Errorf("%s answers %q, %v, want %q in it", tool, text, err, want)
 					}
 				}
-				text, progress, err := c.call(t.Context(), "test_tool_with_progress", nil)
-				if err == nil {
-					err = poll.Until(patience, func() error {
-						if n := progress(); n != 3 {
-							return fmt.Errorf("the client was told of progress %d times, want 3", n)
-						}
-						return nil
-					})
-				}
-				if err != nil {
-					t.Errorf("test_tool_with_progress answers %q: %v", text, err)
-				}
+				wantProgress(t, c)
 			}
 			works()
 			if err := c.subscribe(t.Context(), watched); err != nil {
@@ -202,5 +191,22 @@ func TestClientsOfOthersUseThreeReplicasAsOne(t *testing.T) {
 			}
 			f.Unpin()
 		})
+	}
+}
+
+// wantProgress calls a tool that reports progress three times.
+func wantProgress(t *testing.T, c client) {
+	t.Helper()
+	text, progress, err := c.call(t.Context(), "test_tool_with_progress", nil)
+	if err == nil {
+		err = poll.Until(patience, func() error {
+			if n := progress(); n != 3 {
+				return fmt.Errorf("the client was told of progress %d times, want 3", n)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Errorf("test_tool_with_progress answers %q: %v", text, err)
 	}
 }

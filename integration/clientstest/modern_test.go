@@ -98,18 +98,7 @@ func modernWorks(t *testing.T, c client, roots bool) {
 			t.Errorf("test_header_parameter answers %q, %v, want %q", text, err, region)
 		}
 	}
-	text, progress, err := c.call(t.Context(), "test_tool_with_progress", nil)
-	if err == nil {
-		err = poll.Until(patience, func() error {
-			if n := progress(); n != 3 {
-				return fmt.Errorf("the client was told of progress %d times, want 3", n)
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		t.Errorf("test_tool_with_progress answers %q: %v", text, err)
-	}
+	wantProgress(t, c)
 }
 
 // listen has the client listen on a replica for changes of the watched resource.
